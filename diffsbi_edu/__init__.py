@@ -1,0 +1,43 @@
+"""diffsbi_edu: learn, try and trust conditional diffusion models for Bayesian inference.
+
+    problem → simulate → train → sample → diagnose → plot
+
+See ARCHITECTURE.md for the layout of the package, and `notebooks/00_start_here.ipynb` to begin.
+"""
+
+from diffsbi_edu import diagnostics, plots, problems, schedules, widgets
+from diffsbi_edu.denoiser import IdealDenoiser
+from diffsbi_edu.diffusion import ConditionalDiffusion
+from diffsbi_edu.errors import (
+    CheckpointError,
+    NoExactPosterior,
+    SimulationError,
+    TrainingDiverged,
+)
+from diffsbi_edu.estimator import load
+from diffsbi_edu.problems import Problem
+from diffsbi_edu.training import History, Knobs, TrainState, budget, fit, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckpointError",
+    "ConditionalDiffusion",
+    "History",
+    "IdealDenoiser",
+    "Knobs",
+    "NoExactPosterior",
+    "Problem",
+    "SimulationError",
+    "TrainState",
+    "TrainingDiverged",
+    "budget",
+    "diagnostics",
+    "fit",
+    "load",
+    "plots",
+    "problems",
+    "schedules",
+    "train",
+    "widgets",
+]

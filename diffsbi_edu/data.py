@@ -1,0 +1,186 @@
+"""Where a training batch comes from: fresh simulations, or a fixed set with a held-out part."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from diffsbi_edu.errors import SimulationError
+from diffsbi_edu.estimator import Estimator
+from diffsbi_edu.problems import Problem
+from diffsbi_edu.problems.base import check_simulations
+from diffsbi_edu.runtime import make_generator
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+VALIDATION_SEED = 20240410  # the same noise at every validation, so that losses can be compared
+
+
+class Simulations:
+    """Fresh draws from the problem at every step: an endless data set, nothing to overfit."""
+
+    best_weights: dict[str, torch.Tensor] = {}
+    exhausted = False
+
+    def __init__(self, problem: Problem, device: torch.device) -> None:
+        self.problem, self.device = problem, device
+        # Looking for NaN makes a GPU wait; there, training's own check catches them (see training).
+        self._check_each = device.type == "cpu"
+
+    def batch(self, size: int, generator: torch.Generator) -> Pair:
+        """`size` joint draws of theta and x."""
+        return self.problem.sample(
+            size, seed=generator, device=self.device, check_finite=self._check_each
+        )
+
+    def check(self, theta: torch.Tensor, x: torch.Tensor) -> None:
+        """Raise `SimulationError` if a batch is not finite."""
+        check_simulations(theta, x)
+
+    def pilot(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Data to set the units from: none, so that the model runs the simulator."""
+        return None, None
+
+    def shuffle_with(self, seed: int) -> None:
+        """Nothing to shuffle."""
+
+    def validate(self, model: Estimator, step: int, batch_size: int) -> float | None:
+        """No held-out data are needed: every batch is new."""
+        return None
+
+    def keep_best(self, model: Estimator) -> None:
+        """Nothing to go back to."""
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the data in a checkpoint."""
+        return {"kind": "simulations"}
+
+    def state(self) -> dict[str, Any]:
+        """No state beyond the generator's."""
+        return {}
+
+    def restore(self, state: dict[str, Any], best: dict[str, torch.Tensor]) -> None:
+        """Nothing to restore."""
+
+
+class FixedData(Simulations):
+    """A fixed budget of simulations, shuffled every epoch, a share of it held out.
+
+    Args:
+        problem: their problem, for D.
+        data: theta (M, D) and x (M, N, F) or (M, F).
+        device: where to keep them.
+        validation_fraction: share held out; 0 for none (and no early stopping).
+        patience: epochs without improvement of the held-out loss before stopping; None: never stop.
+
+    Raises:
+        SimulationError: shapes that do not match the problem or each other; NaN or infinities.
+        ValueError: impossible settings, or too few pairs.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        data: Pair,
+        device: torch.device,
+        validation_fraction: float,
+        patience: int | None,
+    ) -> None:
+        super().__init__(problem, device)
+        theta, x = (torch.as_tensor(d).to(device, torch.float32) for d in data)
+        x = x[:, None, :] if x.ndim == 2 else x
+        if theta.ndim != 2 or theta.shape[1] != problem.dim or x.ndim != 3 or len(x) != len(theta):
+            raise SimulationError(
+                f"data must be theta (M, {problem.dim}) and x (M, N, F) or (M, F) with equal M, "
+                f"got {tuple(theta.shape)} and {tuple(x.shape)}."
+            )
+        check_simulations(theta, x)
+        if not 0 <= validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}.")
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience must be at least 1 epoch or None, got {patience}.")
+        n_held = math.ceil(validation_fraction * len(theta))
+        if len(theta) - n_held < 1:
+            raise ValueError(f"{len(theta)} pairs are too few to hold out {n_held}.")
+        self._theta, self._x, self._n_held = theta, x, n_held
+        self._patience = patience
+        self._seed, self._epoch, self._position = 0, 0, 0
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._best, self._best_epoch = math.inf, 0
+        self.best_weights = {}
+        self.exhausted = False
+
+    def shuffle_with(self, seed: int) -> None:
+        """Fix the held-out part and the shuffling of every epoch."""
+        self._seed = seed
+        order = torch.randperm(len(self._theta), generator=make_generator(seed))
+        self._held, self._kept = order[: self._n_held], order[self._n_held :]
+        self._start_epoch(0)
+
+    def _start_epoch(self, epoch: int) -> None:
+        # Each epoch's order follows from (seed, epoch) alone: a resumed run finds it again.
+        generator = make_generator(self._seed + 1 + epoch)
+        shuffle = torch.randperm(len(self._kept), generator=generator)
+        self._order = self._kept[shuffle].to(self.device)
+        self._epoch, self._position = epoch, 0
+
+    def batch(self, size: int, generator: torch.Generator) -> Pair:
+        """The next `size` pairs of the epoch (fewer at its end)."""
+        if self._position >= len(self._order):
+            self._start_epoch(self._epoch + 1)
+        rows = self._order[self._position : self._position + size]
+        self._position += len(rows)
+        return self._theta[rows], self._x[rows]
+
+    def pilot(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Units come from the fixed data: the simulator is not called."""
+        return self._theta, self._x
+
+    def validate(self, model: Estimator, step: int, batch_size: int) -> float | None:
+        """Held-out loss of the averaged weights, once an epoch; decides when to stop."""
+        if self._n_held == 0 or self._position < len(self._order):
+            return None
+        generator = make_generator(VALIDATION_SEED, self.device)
+        total = 0.0
+        with torch.no_grad():
+            for rows in self._held.to(self.device).split(4096):
+                loss = model.loss(self._theta[rows], self._x[rows], generator=generator)
+                total += float(loss) * len(rows)
+        value = total / self._n_held
+        if value < self._best:
+            self._best, self._best_epoch = value, self._epoch
+            self.best_weights = {k: v.clone() for k, v in model.state_dict().items()}
+        elif self._patience is not None and self._epoch - self._best_epoch >= self._patience:
+            self.exhausted = True
+        return value
+
+    def keep_best(self, model: Estimator) -> None:
+        """Give the model the weights with the lowest held-out loss."""
+        if self.best_weights:
+            model.load_state_dict(self.best_weights)
+
+    def describe(self) -> dict[str, Any]:
+        """Size and a fingerprint of the data."""
+        total = float(self._theta.double().sum() + self._x.double().sum())
+        return {"kind": "fixed", "pairs": len(self._theta), "sum": total, "held": self._n_held}
+
+    def state(self) -> dict[str, Any]:
+        """Where in which epoch, and the best held-out loss so far."""
+        return {
+            "seed": self._seed,
+            "epoch": self._epoch,
+            "position": self._position,
+            "best": None if math.isinf(self._best) else self._best,
+            "best_epoch": self._best_epoch,
+            "exhausted": self.exhausted,
+        }
+
+    def restore(self, state: dict[str, Any], best: dict[str, torch.Tensor]) -> None:
+        """Go back to `state`."""
+        self.shuffle_with(state["seed"])
+        self._start_epoch(state["epoch"])
+        self._position = state["position"]
+        self._best = math.inf if state["best"] is None else state["best"]
+        self._best_epoch, self.exhausted = state["best_epoch"], state["exhausted"]
+        self.best_weights = best

@@ -1,0 +1,1 @@
+"""One function a figure: takes tensors, returns a `matplotlib.figure.Figure`."""

@@ -1,0 +1,52 @@
+"""Problems: prior, simulator, and the exact posterior where there is one."""
+
+from __future__ import annotations
+
+import re
+
+from diffsbi_edu.errors import unknown_name
+from diffsbi_edu.problems.base import Problem
+from diffsbi_edu.problems.gaussian import Gaussian2D
+from diffsbi_edu.problems.mixture import GaussianMixture2D
+from diffsbi_edu.problems.posterior import ExactPosterior, GaussianPosterior
+from diffsbi_edu.problems.two_moons import TwoMoons
+
+__all__ = [
+    "ExactPosterior",
+    "Gaussian2D",
+    "GaussianMixture2D",
+    "GaussianPosterior",
+    "Problem",
+    "TwoMoons",
+    "available",
+    "get",
+]
+
+_BUILT_IN: tuple[type[Problem], ...] = (Gaussian2D, TwoMoons, GaussianMixture2D)
+
+
+def snake_case(name: str) -> str:
+    """``GaussianMixture2D`` → ``gaussian_mixture_2d``."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", name)
+    return name.lower()
+
+
+def available() -> dict[str, type[Problem]]:
+    """The built-in problems by snake-case name."""
+    return {snake_case(problem.__name__): problem for problem in _BUILT_IN}
+
+
+def get(name: str, **settings: object) -> Problem:
+    """A built-in problem by its snake-case name.
+
+    Raises:
+        ValueError: no such problem; the message lists those there are.
+
+    Example:
+        >>> get("two_moons")
+        TwoMoons(name='two_moons', dim=2, n_obs=None)
+    """
+    known = available()
+    if name not in known:
+        raise unknown_name("problem", name, known)
+    return known[name](**settings)  # type: ignore[arg-type]

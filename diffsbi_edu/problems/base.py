@@ -1,0 +1,267 @@
+"""`Problem`: a prior p(theta) and a simulator p(x | theta), the two things inference starts from."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.distributions import Distribution
+
+from diffsbi_edu.errors import NoExactPosterior, SimulationError
+from diffsbi_edu.problems.posterior import ExactPosterior
+from diffsbi_edu.runtime import Seed, fresh_seed, make_generator, randomness_from, resolve_device
+
+Simulator = Callable[..., Any]
+
+
+class Problem:
+    """A Bayesian inference problem: prior, simulator, number of observations.
+
+    Args:
+        prior: any torch distribution with event shape (D,).
+        simulator: ``simulator(theta)`` with theta (B, D), returning data (B, N, F), or (B, F) for
+            N = 1, as a torch tensor or a NumPy array. With `n_obs` it is called as
+            ``simulator(theta, n_obs)``. It may also take a keyword ``generator`` (torch) or ``rng``
+            (NumPy), which then carry the seed; torch's own random functions are seeded in any case,
+            `numpy.random`'s global ones cannot be.
+        n_obs: None if the simulator fixes N itself; an int; or a range ``(low, high)`` (both
+            included) from which every batch draws one N, uniformly on the logarithm.
+        name: what plots and reports call it.
+
+    Raises:
+        TypeError: the prior is no torch distribution, or the simulator cannot be called.
+        ValueError: the prior has no event dimension, or `n_obs` is impossible.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Independent, Uniform
+        >>> prior = Independent(Uniform(-torch.ones(2), torch.ones(2)), 1)
+        >>> problem = Problem(prior, lambda theta: theta + 0.1 * torch.randn_like(theta))
+        >>> theta, x = problem.sample(4, seed=0)
+        >>> theta.shape, x.shape
+        (torch.Size([4, 2]), torch.Size([4, 1, 2]))
+    """
+
+    #: Axis labels of theta, in the user's units; plots use them.
+    theta_names: tuple[str, ...] = ()
+    #: Axis labels of one observation's features.
+    x_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        prior: Distribution,
+        simulator: Simulator,
+        *,
+        n_obs: int | tuple[int, int] | None = None,
+        name: str = "custom",
+    ) -> None:
+        if not isinstance(prior, Distribution):
+            raise TypeError(f"prior must be a torch.distributions.Distribution, got {type(prior)}.")
+        if prior.batch_shape != () or len(prior.event_shape) != 1:
+            raise ValueError(
+                f"prior must have batch shape () and event shape (D,), got batch shape "
+                f"{tuple(prior.batch_shape)} and event shape {tuple(prior.event_shape)}; wrap "
+                "independent parameters in torch.distributions.Independent(prior, 1)."
+            )
+        if not callable(simulator):
+            raise TypeError(f"simulator must be callable, got {type(simulator)}.")
+        self.prior = prior
+        self.simulator = simulator
+        self.n_obs = _check_n_obs(n_obs)
+        self.name = name
+        self.dim = int(prior.event_shape[0])
+        self.theta_names = self.theta_names or tuple(f"theta {i + 1}" for i in range(self.dim))
+        self._priors: dict[torch.device, Distribution] = {}
+        try:
+            self._takes = set(inspect.signature(simulator).parameters) & {"generator", "rng"}
+        except (TypeError, ValueError):  # builtins have no signature
+            self._takes = set()
+
+    def prior_on(self, device: str | torch.device) -> Distribution:
+        """The prior with its parameters on `device`, so that its draws are made there."""
+        device = torch.device(device)
+        if device not in self._priors:
+            self._priors[device] = _moved(self.prior, device)
+        return self._priors[device]
+
+    @property
+    def fixed_n_obs(self) -> bool:
+        """Whether every data set has the same number of observations."""
+        return not isinstance(self.n_obs, tuple)
+
+    def draw_n_obs(self, generator: torch.Generator) -> int | None:
+        """A number of observations for one batch; None where the simulator decides."""
+        if not isinstance(self.n_obs, tuple):
+            return self.n_obs
+        low, high = self.n_obs
+        u = torch.rand((), generator=generator, device=generator.device).item()
+        return min(high, int(low * ((high + 1) / low) ** u))
+
+    def sample_prior(
+        self, n: int, *, seed: Seed = None, device: str | torch.device = "auto"
+    ) -> torch.Tensor:
+        """`n` draws of theta, (n, D)."""
+        if n <= 0:
+            raise ValueError(f"n must be at least 1, got {n}.")
+        device = resolve_device(device)
+        with torch.no_grad(), randomness_from(make_generator(seed, device)):
+            theta = self.prior_on(device).sample((n,))
+        return theta.float()
+
+    def simulate(
+        self,
+        theta: torch.Tensor,
+        *,
+        seed: Seed = None,
+        n_obs: int | None = None,
+        check_finite: bool = True,
+    ) -> torch.Tensor:
+        """Data for each row of theta (B, D): x of shape (B, N, F), on theta's device.
+
+        Raises:
+            SimulationError: the simulator returned a list, a wrong batch size or shape, or
+                (unless `check_finite` is off) NaN or infinite values.
+        """
+        generator = make_generator(seed, theta.device)
+        if n_obs is None and self.n_obs is not None:
+            n_obs = self.draw_n_obs(generator)
+        kwargs: dict[str, Any] = {}
+        if "generator" in self._takes:
+            kwargs["generator"] = generator
+        if "rng" in self._takes:
+            kwargs["rng"] = np.random.default_rng(fresh_seed(generator))
+        args = (theta,) if n_obs is None else (theta, n_obs)
+        with torch.no_grad(), randomness_from(generator):
+            x = self.simulator(*args, **kwargs)
+        x = _checked_output(x, theta)
+        if check_finite:
+            check_simulations(theta, x)
+        return x
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: Seed = None,
+        device: str | torch.device = "auto",
+        n_obs: int | None = None,
+        check_finite: bool = True,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Joint draws: theta (n, D) from the prior and x (n, N, F) simulated from it.
+
+        Raises:
+            ValueError: n is not positive, or the device is unknown or absent.
+            SimulationError: see `simulate`.
+        """
+        generator = make_generator(seed, resolve_device(device))
+        theta = self.sample_prior(n, seed=generator, device=generator.device)
+        return theta, self.simulate(
+            theta, seed=generator, n_obs=n_obs, check_finite=check_finite
+        )
+
+    def posterior(self, x_obs: torch.Tensor) -> ExactPosterior:
+        """The exact posterior given x_obs (N, F).
+
+        Raises:
+            NoExactPosterior: none is known for this problem.
+        """
+        raise NoExactPosterior(
+            f"the problem {self.name!r} has no exact posterior; judge the model by simulation-based "
+            "calibration instead, or override Problem.posterior if you know it."
+        )
+
+    def config(self) -> dict[str, Any] | None:
+        """Arguments that rebuild a built-in problem (JSON-able); None for a custom one."""
+        return None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, dim={self.dim}, n_obs={self.n_obs})"
+
+
+def check_simulations(theta: torch.Tensor, x: torch.Tensor) -> None:
+    """Raise `SimulationError` if any of theta (B, D) or x (B, N, F) is NaN or infinite."""
+    for what, values in (("the prior returned theta", theta), ("the simulator returned x", x)):
+        if torch.isfinite(values).all():
+            continue
+        bad = ~torch.isfinite(values).flatten(1).all(1)
+        row = int(bad.nonzero()[0, 0])
+        raise SimulationError(
+            f"{what} with NaN or infinite values in {int(bad.sum())} of {len(values)} rows, for "
+            f"example for theta = {theta[row].tolist()}; make the simulator finite over the whole "
+            "prior (clip, transform, or shrink the prior)."
+        )
+
+
+def as_observation(x_obs: Any, features: int, device: torch.device) -> tuple[torch.Tensor, bool]:
+    """x_obs as (B, N, F) float32, and whether the caller gave a batch.
+
+    Raises:
+        TypeError: not a floating-point tensor or array.
+        ValueError: wrong number of dimensions or features, or NaN or infinite entries.
+    """
+    if isinstance(x_obs, np.ndarray) and x_obs.dtype.kind in "fiub":
+        x_obs = torch.from_numpy(x_obs)
+    if not isinstance(x_obs, torch.Tensor):
+        raise TypeError(f"x_obs must be a torch tensor or a NumPy array, got {type(x_obs)}.")
+    if not x_obs.is_floating_point():
+        raise TypeError(f"x_obs must be floating point, got {x_obs.dtype}; use x_obs.float().")
+    if x_obs.ndim == 1:
+        x_obs = x_obs[None, :]
+    if x_obs.ndim not in (2, 3):
+        raise ValueError(f"x_obs must be (N, F) or (B, N, F), got {tuple(x_obs.shape)}.")
+    if x_obs.shape[-1] != features or x_obs.numel() == 0:
+        raise ValueError(
+            f"x_obs must be (N, F) or (B, N, F) with F = {features} features and at least one "
+            f"observation, got {tuple(x_obs.shape)}."
+        )
+    if not torch.isfinite(x_obs).all():
+        raise ValueError("x_obs has NaN or infinite entries; drop or repair them first.")
+    batched = x_obs.ndim == 3
+    x_obs = x_obs.to(device, torch.float32)
+    return (x_obs if batched else x_obs[None]), batched
+
+
+def _check_n_obs(n_obs: Any) -> int | tuple[int, int] | None:
+    if n_obs is None:
+        return None
+    low, high = n_obs if isinstance(n_obs, tuple | list) else (n_obs, n_obs)
+    if not (isinstance(low, int) and isinstance(high, int)) or not 1 <= low <= high:
+        raise ValueError(f"n_obs must be an int ≥ 1 or a range (low, high), got {n_obs!r}.")
+    return (low, high) if isinstance(n_obs, tuple | list) else low
+
+
+def _checked_output(x: Any, theta: torch.Tensor) -> torch.Tensor:
+    if isinstance(x, np.ndarray):
+        x = torch.from_numpy(np.ascontiguousarray(x))
+    if not isinstance(x, torch.Tensor):
+        raise SimulationError(
+            f"the simulator must return a torch tensor or a NumPy array, got {type(x)}; stack the "
+            "simulations with torch.stack or numpy.stack."
+        )
+    if x.ndim not in (2, 3) or len(x) != len(theta) or x.numel() == 0:
+        raise SimulationError(
+            f"the simulator must return (B, N, F) or (B, F) with B = {len(theta)}, as many rows as "
+            f"theta {tuple(theta.shape)}; got {tuple(x.shape)}."
+        )
+    if x.is_complex():
+        raise SimulationError(f"the simulator must return real numbers, got {x.dtype}.")
+    x = x.to(theta.device, torch.float32)
+    return x[:, None, :] if x.ndim == 2 else x
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """A copy of a distribution (or what it is made of) with every tensor on `device`."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+        return type(value)(_moved(v, device) for v in value)
+    if isinstance(value, Distribution | torch.distributions.Transform | torch.nn.Module):
+        moved = copy.copy(value)
+        for key, item in vars(value).items():
+            object.__setattr__(moved, key, _moved(item, device))
+        return moved
+    return value

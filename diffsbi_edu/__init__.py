@@ -5,7 +5,7 @@
 See ARCHITECTURE.md for the layout of the package, and `notebooks/00_start_here.ipynb` to begin.
 """
 
-from diffsbi_edu import diagnostics, plots, problems, schedules, widgets
+from diffsbi_edu import course, diagnostics, plots, problems, schedules, widgets
 from diffsbi_edu.denoiser import IdealDenoiser
 from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import (
@@ -16,7 +16,8 @@ from diffsbi_edu.errors import (
 )
 from diffsbi_edu.estimator import load
 from diffsbi_edu.problems import Problem
-from diffsbi_edu.training import History, Knobs, TrainState, budget, fit, train
+from diffsbi_edu.run import Knobs, TrainState
+from diffsbi_edu.training import History, budget, fit, train
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "TrainState",
     "TrainingDiverged",
     "budget",
+    "course",
     "diagnostics",
     "fit",
     "load",

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,14 @@ def write(path: str | Path, tensors: dict[str, torch.Tensor], header: dict[str, 
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: the folder {path.parent} does not exist.")
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    # Copies, since safetensors refuses tied weights, which share memory.
+    tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     text = json.dumps({"format": FORMAT, "version": VERSION, **header}, sort_keys=True)
     data = to_bytes(tensors, {"header": text, "digest": _digest(text, tensors)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not a file of `tempfile`, which nobody but its owner could read: models are for sharing.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -65,7 +67,8 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies, since safetensors maps the file into memory, and it may be replaced.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{path} is not a readable checkpoint ({error}); it may be truncated or another kind "

@@ -20,11 +20,10 @@ VALIDATION_SEED = 20240410  # the same noise at every validation, so that losses
 class Simulations:
     """Fresh draws from the problem at every step: an endless data set, nothing to overfit."""
 
-    best_weights: dict[str, torch.Tensor] = {}
-    exhausted = False
-
     def __init__(self, problem: Problem, device: torch.device) -> None:
         self.problem, self.device = problem, device
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.exhausted = False
         # Looking for NaN makes a GPU wait; there, training's own check catches them (see training).
         self._check_each = device.type == "cpu"
 
@@ -71,6 +70,7 @@ class FixedData(Simulations):
         problem: their problem, for D.
         data: theta (M, D) and x (M, N, F) or (M, F).
         device: where to keep them.
+        features: F, the number of features that the model takes.
         validation_fraction: share held out; 0 for none (and no early stopping).
         patience: epochs without improvement of the held-out loss before stopping; None: never stop.
 
@@ -84,6 +84,7 @@ class FixedData(Simulations):
         problem: Problem,
         data: Pair,
         device: torch.device,
+        features: int,
         validation_fraction: float,
         patience: int | None,
     ) -> None:
@@ -94,6 +95,11 @@ class FixedData(Simulations):
             raise SimulationError(
                 f"data must be theta (M, {problem.dim}) and x (M, N, F) or (M, F) with equal M, "
                 f"got {tuple(theta.shape)} and {tuple(x.shape)}."
+            )
+        if x.shape[2] != features:
+            raise SimulationError(
+                f"data must have x (M, N, F) with F = {features} features, as the model has, got "
+                f"{tuple(x.shape)}."
             )
         check_simulations(theta, x)
         if not 0 <= validation_fraction < 1:
@@ -108,8 +114,6 @@ class FixedData(Simulations):
         self._seed, self._epoch, self._position = 0, 0, 0
         self._order = torch.empty(0, dtype=torch.int64)
         self._best, self._best_epoch = math.inf, 0
-        self.best_weights = {}
-        self.exhausted = False
 
     def shuffle_with(self, seed: int) -> None:
         """Fix the held-out part and the shuffling of every epoch."""

@@ -79,7 +79,7 @@ class ResidualNetwork(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """The network with its preconditioning: inputs and targets of size about 1 at every noise level.
+    """The network and its preconditioning: inputs and targets of size about 1 at every noise level.
 
     Args:
         network: maps (scaled y, level, s) to a tensor of y's shape.
@@ -181,7 +181,9 @@ class IdealDenoiser:
             noisy = covariance + ratio**2 * torch.eye(len(mean)).to(y)
             return mean + (y - mean) @ torch.linalg.solve(noisy, covariance)
         z = self._z.to(y)
-        squared = torch.cdist(y.reshape(-1, y.shape[-1]), z) ** 2
+        # Differences, not products of matrices, whose rounding is larger than a small r².
+        mode = "donot_use_mm_for_euclid_dist"
+        squared = torch.cdist(y.reshape(-1, y.shape[-1]), z, compute_mode=mode) ** 2
         weights = torch.softmax(-0.5 * squared / ratio**2, -1)
         return (weights @ z).reshape(y.shape)
 

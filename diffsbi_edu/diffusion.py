@@ -11,6 +11,7 @@ from torch import nn
 
 from diffsbi_edu.denoiser import Denoiser, ResidualNetwork
 from diffsbi_edu.estimator import Estimator
+from diffsbi_edu.likelihood import flow_log_prob
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 from diffsbi_edu.samplers import SolverStep, get_sampler, reverse_process
@@ -132,7 +133,7 @@ class ConditionalDiffusion(Estimator):
     def denoise(
         self, y: torch.Tensor, ratio: torch.Tensor | float, x_obs: torch.Tensor
     ) -> torch.Tensor:
-        """E[z | y, x_obs] at y = z_noisy/alpha (..., Dz), noise-to-signal ratio r, for one x_obs."""
+        """E[z | y, x_obs] at y = z_noisy/alpha (..., Dz) and noise-to-signal ratio r, one x_obs."""
         x, _ = self.check_observation(x_obs)
         with torch.no_grad():
             y = y.to(self.device)
@@ -228,28 +229,28 @@ class ConditionalDiffusion(Estimator):
     ) -> torch.Tensor:
         """log q(theta | x_obs) by the probability-flow ODE, in nats per unit of theta.
 
-        With λ = ln r the flow is dy/dλ = y − D(y, r), and log q changes along it by minus its
-        divergence (Chen et al. 2018, arXiv 1806.07366); integrated by the classical Runge–Kutta
-        method from sigma_min to sigma_max, where q is normal.
+        See `likelihood.flow_log_prob`, plus the change of variables from theta to the latent z.
 
         Args:
             theta: (..., D) for one x_obs (N, F); (..., B, D) for a batch x_obs (B, N, F).
             x_obs: observed data.
             steps: Runge–Kutta steps (4 network calls and divergences each).
             divergence: "exact" (Dz backward passes), "hutchinson" (one random one, unbiased;
-                Grathwohl et al. 2019), or "auto": exact up to 16 dimensions.
+                see there), or "auto": exact up to 16 dimensions.
             seed: of the random divergence.
 
         Returns:
             Tensor of theta's shape without its last axis; −inf outside the prior's support.
 
         Raises:
-            ValueError: shapes that do not match, or an unknown `divergence`.
+            ValueError: shapes that do not match, steps < 1, or an unknown `divergence`.
         """
         if divergence not in ("auto", "exact", "hutchinson"):
             raise ValueError(
                 f"divergence must be 'auto', 'exact' or 'hutchinson', got {divergence!r}."
             )
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}.")
         if divergence == "auto":
             divergence = "exact" if self.latent_dim <= EXACT_DIVERGENCE_DIM else "hutchinson"
         theta = self.check_theta(theta)
@@ -282,40 +283,18 @@ class ConditionalDiffusion(Estimator):
         exact: bool,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        inside = self.problem.prior_on(self.device).support.check(theta)
+        support: Any = self.problem.prior_on(self.device).support
+        inside = support.check(theta)
         reference = self.to_latent.inverse(torch.zeros(self.latent_dim, device=self.device))
         theta = torch.where(inside[..., None], theta, reference)
-        y = self.to_latent(theta)
-        log_q = self.to_latent.log_abs_det(theta)
-        probe = torch.randn(y.shape, generator=generator, device=y.device).sign()
-        low, high = math.log(self.schedule.sigma_min), math.log(self.schedule.sigma_max)
-        h = (high - low) / steps
-
-        def slope(y: torch.Tensor, log_r: float) -> tuple[torch.Tensor, torch.Tensor]:
-            """dy/dλ and its divergence."""
-            with torch.enable_grad():
-                y = y.detach().requires_grad_()
-                dy = y - self.denoiser(y, torch.tensor(math.exp(log_r)).to(y), s)
-                if exact:
-                    rows = [
-                        torch.autograd.grad(dy[..., i].sum(), y, retain_graph=True)[0][..., i]
-                        for i in range(y.shape[-1])
-                    ]
-                    return dy.detach(), torch.stack(rows).sum(0)
-                (vjp,) = torch.autograd.grad((dy * probe).sum(), y)
-                return dy.detach(), (vjp * probe).sum(-1)
-
-        for i in range(steps):
-            at = low + i * h
-            k1, d1 = slope(y, at)
-            k2, d2 = slope(y + 0.5 * h * k1, at + 0.5 * h)
-            k3, d3 = slope(y + 0.5 * h * k2, at + 0.5 * h)
-            k4, d4 = slope(y + h * k3, at + h)
-            y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            log_q = log_q + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
-        top = torch.tensor(math.exp(high), device=self.device)
-        with torch.no_grad():  # the start of sampling: y ~ N(denoise(0, r), r²)
-            centred = (y - self.denoiser(torch.zeros_like(y), top, s)) / top
-        log_normal = -0.5 * centred**2 - 0.5 * math.log(2 * math.pi) - top.log()
-        log_q = (log_q + log_normal.sum(-1)).detach()
-        return log_q.masked_fill(~inside, -math.inf)
+        z = self.to_latent(theta)
+        signs = torch.randn(z.shape, generator=generator, device=z.device).sign()
+        log_q = flow_log_prob(
+            lambda y, ratio: self.denoiser(y, ratio, s),
+            z,
+            self.schedule.sigma_min,
+            self.schedule.sigma_max,
+            steps=steps,
+            probe=None if exact else signs,
+        )
+        return (log_q + self.to_latent.log_abs_det(theta)).masked_fill(~inside, -math.inf)

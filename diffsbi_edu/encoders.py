@@ -21,7 +21,9 @@ class Identity(nn.Module):
         torch.Size([5, 6])
     """
 
-    def __init__(self, in_features: int, out_features: int | None = None, *, n_obs: int = 1) -> None:
+    def __init__(
+        self, in_features: int, out_features: int | None = None, *, n_obs: int = 1
+    ) -> None:
         super().__init__()
         self.in_features, self.n_obs = in_features, n_obs
         self.out_features = in_features * n_obs

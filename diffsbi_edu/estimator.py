@@ -72,7 +72,7 @@ class Estimator(nn.Module):
         self.to_latent = ToLatent(problem.prior)
         self.standardise_x = Standardise(self.features)
         self.register_buffer("is_standardised", torch.tensor(False))
-        self.to(target)
+        self.to(target).eval()  # the trial must not move a BatchNorm, nor draw for a Dropout
         with torch.no_grad():
             s = self.encoder(trial)
         if not isinstance(s, torch.Tensor) or s.ndim != 2 or len(s) != 2:
@@ -276,5 +276,3 @@ def load(
 def _tuples(config: dict[str, Any]) -> dict[str, Any]:
     """JSON turned tuples into lists; turn them back."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-
-

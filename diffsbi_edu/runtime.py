@@ -9,6 +9,7 @@ is still reproducible, with no effect on anybody else's random numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             "CUDA GPUs (counted from 0)."
         )
     if resolved.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device 'mps' was asked for, but this machine has none; use 'auto' or 'cpu'.")
+        raise ValueError("device 'mps' was asked for, but there is none; use 'auto' or 'cpu'.")
     return resolved
 
 
@@ -77,6 +78,16 @@ def make_generator(seed: Seed = None, device: str | torch.device = "cpu") -> tor
     else:
         generator.manual_seed(int(seed))
     return generator
+
+
+def normal_cdf(u: torch.Tensor) -> torch.Tensor:
+    """Phi(u), with the small numbers of the left tail right, which those of torch's `ndtr` are not.
+
+    Example:
+        >>> print(f"{normal_cdf(torch.tensor(-8.0)):.3g}")
+        6.22e-16
+    """
+    return 0.5 * torch.erfc(-u / math.sqrt(2))
 
 
 def fresh_seed(generator: torch.Generator) -> int:
@@ -125,6 +136,8 @@ class randomness_from(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if func in _WITHOUT_GENERATOR:
+            return _WITHOUT_GENERATOR[func](self._for(args, kwargs), *args, **kwargs)
         seeded = _seeded_overload(func)
         if seeded is not None and kwargs.get("generator") is None:
             kwargs["generator"] = self._for(args, kwargs)
@@ -132,6 +145,30 @@ class randomness_from(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
+def _dropout(
+    generator: torch.Generator, values: torch.Tensor, p: float, train: bool | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`native_dropout`, the GPU's: (values, some of them dropped; a mask of the others)."""
+    if train is False:
+        return values, torch.ones_like(values, dtype=torch.bool)
+    mask = torch.empty_like(values).bernoulli_(1 - p, generator=generator)
+    return values * mask * (1 / (1 - p) if p < 1 else 0.0), mask.bool()
+
+
+def _rand_like(generator: torch.Generator, like: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    return torch.empty_like(like, **kwargs).uniform_(generator=generator)
+
+
+def _randn_like(generator: torch.Generator, like: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    return torch.empty_like(like, **kwargs).normal_(generator=generator)
+
+
+#: Random operations that take no generator (the last two do in newer releases of torch only).
+_WITHOUT_GENERATOR: dict[Any, Callable[..., Any]] = {
+    torch.ops.aten.native_dropout.default: _dropout,
+    torch.ops.aten.rand_like.default: _rand_like,
+    torch.ops.aten.randn_like.default: _randn_like,
+}
 _overloads: dict[Any, Callable[..., Any] | None] = {}
 
 
@@ -143,7 +180,11 @@ def _seeded_overload(func: Any) -> Callable[..., Any] | None:
             found = func
         else:
             packet = func.overloadpacket
-            name = "generator" if func._overloadname == "default" else f"{func._overloadname}_generator"
+            name = (
+                "generator"
+                if func._overloadname == "default"
+                else f"{func._overloadname}_generator"
+            )
             names = (name, name.replace("_dtype_generator", "_generator_dtype"))
             found = next((getattr(packet, n) for n in names if n in packet.overloads()), None)
         _overloads[func] = found

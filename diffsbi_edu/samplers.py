@@ -22,7 +22,7 @@ Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class SolverStep:
-    """One step of a sampler: the state y (..., Dz) at noise level r, and the clean guess behind it."""
+    """One step of a sampler: the state y (..., Dz) at noise level r, and the guess behind it."""
 
     y: torch.Tensor
     ratio: torch.Tensor

@@ -2,7 +2,7 @@
 
 Two ideas keep this file short. First, all that matters statistically is the noise-to-signal ratio
 r = sigma / alpha (log-SNR is −2 ln r): dividing z_noisy by alpha turns every schedule into the same
-process z + r·eps. A schedule is therefore a clock, t ∈ [0, 1] → r, plus a choice of units, alpha(r).
+process z + r·eps. A schedule is thus a clock, t ∈ [0, 1] → r, plus a choice of units, alpha(r).
 Second, a schedule has two jobs, named by when they are called: `training_ratios` draws the noise
 levels to train on, and `solver_grid` lists those a sampler visits. They are set independently.
 
@@ -21,104 +21,31 @@ from typing import Any
 import torch
 
 from diffsbi_edu.errors import unknown_name
+from diffsbi_edu.levels import (
+    Grid,
+    Karras,
+    LogNormal,
+    Training,
+    UniformLogSNR,
+    UniformSteps,
+    UniformTime,
+)
 
-# --- which noise levels to train on -------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """ln r ~ N(mean, sd²): Karras et al. (2022), table 1.
-
-    Raises:
-        ValueError: sd is not positive.
-    """
-
-    mean: float = -1.5
-    sd: float = 1.5
-
-    def __post_init__(self) -> None:
-        if not self.sd > 0:
-            raise ValueError(f"sd of ln r must be positive, got {self.sd}.")
-
-    def log_ratio(self, u: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """The quantile function: u in (0, 1) → ln r."""
-        return self.mean + self.sd * torch.special.ndtri(u)
-
-    def density(self, log_ratio: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """Probability density over ln r."""
-        standard = (log_ratio - self.mean) / self.sd
-        return torch.exp(-0.5 * standard**2) / (self.sd * math.sqrt(2 * math.pi))
-
-
-@dataclass(frozen=True)
-class UniformTime:
-    """t ~ U(0, 1) by the schedule's own clock, within its range of noise levels."""
-
-    def log_ratio(self, u: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """The quantile function: u in (0, 1) → ln r."""
-        first, last = schedule.time_limits()
-        return schedule.ratio(first + u * (last - first)).log()
-
-    def density(self, log_ratio: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """Probability density over ln r: dt/d(ln r), by central differences of the clock."""
-        first, last = schedule.time_limits()
-        h = 1e-3
-        ratio = log_ratio.double()
-        up, down = schedule.time((ratio + h).exp()), schedule.time((ratio - h).exp())
-        inside = (log_ratio >= math.log(schedule.sigma_min)) & (
-            log_ratio <= math.log(schedule.sigma_max)
-        )
-        return ((up - down) / (2 * h * (last - first)) * inside).to(log_ratio.dtype)
-
-
-# --- which noise levels a sampler visits --------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Karras:
-    """r_i equally spaced in r^(1/rho): Karras et al. (2022), equation 5. Large rho: finer near 0.
-
-    Raises:
-        ValueError: rho is not positive.
-    """
-
-    rho: float = 7.0
-
-    def __post_init__(self) -> None:
-        if not self.rho > 0:
-            raise ValueError(f"rho must be positive, got {self.rho}.")
-
-    def ratios(self, fraction: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """Fractions 0 (noisiest) … 1 (cleanest) → r."""
-        high, low = (s ** (1 / self.rho) for s in (schedule.sigma_max, schedule.sigma_min))
-        return (high + fraction * (low - high)) ** self.rho
-
-
-@dataclass(frozen=True)
-class UniformLogSNR:
-    """r_i equally spaced in log-SNR (a geometric progression)."""
-
-    def ratios(self, fraction: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """Fractions 0 (noisiest) … 1 (cleanest) → r."""
-        high, low = math.log(schedule.sigma_max), math.log(schedule.sigma_min)
-        return torch.exp(high + fraction * (low - high))
-
-
-@dataclass(frozen=True)
-class UniformSteps:
-    """Equal steps of the schedule's own clock t."""
-
-    def ratios(self, fraction: torch.Tensor, schedule: NoiseSchedule) -> torch.Tensor:
-        """Fractions 0 (noisiest) … 1 (cleanest) → r."""
-        first, last = schedule.time_limits()
-        return schedule.ratio(last + fraction * (first - last))
-
-
-Training = LogNormal | UniformTime
-Grid = Karras | UniformLogSNR | UniformSteps
-
-# --- the schedules ------------------------------------------------------------------------------
-
+__all__ = [
+    "EDM",
+    "SCHEDULES",
+    "Cosine",
+    "Karras",
+    "LogNormal",
+    "NoiseSchedule",
+    "RectifiedFlow",
+    "UniformLogSNR",
+    "UniformSteps",
+    "UniformTime",
+    "VariancePreserving",
+    "as_schedule",
+    "from_config",
+]
 
 @dataclass(frozen=True)
 class NoiseSchedule(ABC):
@@ -137,7 +64,7 @@ class NoiseSchedule(ABC):
     sigma_min: float = 0.001
     sigma_max: float = 20.0
     training: Training = LogNormal()
-    grid: Grid = Karras()
+    grid: Grid = UniformLogSNR()
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
@@ -223,8 +150,9 @@ class EDM(NoiseSchedule):
     """Variance exploding: alpha = 1, sigma = r, on a geometric clock (Karras et al. 2022).
 
     Example:
-        >>> EDM(sigma_min=0.01, sigma_max=10.0, grid=UniformLogSNR()).solver_grid(4)
-        tensor([10.0000,  1.0000,  0.1000,  0.0100,  0.0000])
+        >>> schedule = EDM(sigma_min=0.01, sigma_max=10.0, grid=UniformLogSNR())
+        >>> [round(r, 4) for r in schedule.solver_grid(4).tolist()]
+        [10.0, 1.0, 0.1, 0.01, 0.0]
     """
 
     def ratio(self, t: torch.Tensor) -> torch.Tensor:
@@ -249,8 +177,8 @@ class VariancePreserving(NoiseSchedule):
     Example:
         >>> vp = VariancePreserving()
         >>> t = torch.tensor([0.5])
-        >>> vp.alpha(t) ** 2 + vp.sigma(t) ** 2
-        tensor([1.])
+        >>> round(float(vp.alpha(t) ** 2 + vp.sigma(t) ** 2), 4)
+        1.0
     """
 
     training: Training = UniformTime()

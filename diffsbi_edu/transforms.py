@@ -10,11 +10,21 @@ buffers, so a saved model carries them.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Uniform, biject_to
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Uniform,
+    biject_to,
+)
 from torch.distributions import constraints as c
+
+from diffsbi_edu.runtime import normal_cdf
 
 
 class PriorTransform(nn.Module):
@@ -91,8 +101,9 @@ class UniformToNormal(PriorTransform):
     def __init__(self, low: torch.Tensor, high: torch.Tensor) -> None:
         super().__init__()
         self.latent_dim = len(low)
-        self.register_buffer("low", low.float().clone())
-        self.register_buffer("high", high.float().clone())
+        # Rounded inwards: in float32, 0.7 is less than 0.7.
+        self.register_buffer("low", _rounded(low, math.inf))
+        self.register_buffer("high", _rounded(high, -math.inf))
 
     def forward(self, theta: torch.Tensor) -> torch.Tensor:
         width = self.high - self.low
@@ -101,7 +112,7 @@ class UniformToNormal(PriorTransform):
         return torch.special.ndtri(nearer) * torch.where(left < right, 1.0, -1.0)
 
     def inverse(self, u: torch.Tensor) -> torch.Tensor:
-        distance = (self.high - self.low) * torch.special.ndtr(-u.abs())
+        distance = (self.high - self.low) * normal_cdf(-u.abs())
         theta = torch.where(u < 0, self.low + distance, self.high - distance)
         # torch's Uniform is half open: its density at `high` itself is zero.
         last = torch.nextafter(self.high, self.low)
@@ -111,6 +122,13 @@ class UniformToNormal(PriorTransform):
         u = self(theta)
         log_phi = -0.5 * u**2 - 0.5 * math.log(2 * math.pi)
         return -(log_phi + (self.high - self.low).log()).sum(-1)
+
+
+def _rounded(values: torch.Tensor, towards: float) -> torch.Tensor:
+    """The nearest float32 on the side of `towards`."""
+    near = values.float().clone()
+    beyond = near.double() < values.double() if towards > 0 else near.double() > values.double()
+    return torch.where(beyond, torch.nextafter(near, torch.full_like(near, towards)), near)
 
 
 class CdfToNormal(PriorTransform):
@@ -126,7 +144,9 @@ class CdfToNormal(PriorTransform):
             self.register_buffer(name, getattr(base, name).float().clone())
 
     def _base(self) -> Distribution:
-        return self._family(**dict(self.named_buffers()), validate_args=False)
+        family: Any = self._family
+        base: Distribution = family(**dict(self.named_buffers()), validate_args=False)
+        return base
 
     def forward(self, theta: torch.Tensor) -> torch.Tensor:
         tiny = torch.finfo(torch.float32).eps
@@ -135,7 +155,7 @@ class CdfToNormal(PriorTransform):
 
     def inverse(self, u: torch.Tensor) -> torch.Tensor:
         tiny = torch.finfo(torch.float32).eps
-        theta: torch.Tensor = self._base().icdf(torch.special.ndtr(u).clamp(tiny, 1 - tiny))
+        theta: torch.Tensor = self._base().icdf(normal_cdf(u).clamp(tiny, 1 - tiny))
         return theta
 
     def log_abs_det(self, theta: torch.Tensor) -> torch.Tensor:
@@ -151,20 +171,22 @@ class SupportBijection(PriorTransform):
     def __init__(self, support: c.Constraint, dim: int) -> None:
         super().__init__()
         self._to_support = biject_to(support)
+        self._simplex = support is c.simplex
         self.latent_dim = int(self._to_support.inverse_shape((dim,))[-1])
-        self._elementwise = self._to_support.domain.event_dim == 0
 
     def forward(self, theta: torch.Tensor) -> torch.Tensor:
         u: torch.Tensor = self._to_support.inv(theta)
         return u
 
     def inverse(self, u: torch.Tensor) -> torch.Tensor:
-        theta: torch.Tensor = self._to_support(u)
-        return theta
+        # Beyond these limits exp(u) is 0 or infinite in float32: outside the support.
+        theta: torch.Tensor = self._to_support(u.clamp(-80.0, 80.0))
+        # On a simplex the last pieces of the stick underflow to 0, its border.
+        return theta.clamp_min(torch.finfo(theta.dtype).tiny) if self._simplex else theta
 
     def log_abs_det(self, theta: torch.Tensor) -> torch.Tensor:
         log_det: torch.Tensor = self._to_support.inv.log_abs_det_jacobian(theta, self(theta))
-        return log_det.sum(-1) if self._elementwise else log_det
+        return log_det.sum(-1) if log_det.ndim == theta.ndim else log_det
 
 
 def prior_transform(prior: Distribution) -> PriorTransform:
@@ -176,21 +198,23 @@ def prior_transform(prior: Distribution) -> PriorTransform:
     Example:
         >>> prior = Independent(Uniform(torch.zeros(2), torch.ones(2)), 1)
         >>> to_latent = prior_transform(prior)
-        >>> to_latent(torch.tensor([0.5, 0.025])).numpy().round(2).tolist()
-        [0.0, -1.9600000381469727]
+        >>> [round(u, 2) for u in to_latent(torch.tensor([0.975, 0.025])).tolist()]
+        [1.96, -1.96]
     """
     if isinstance(prior, MultivariateNormal):
         return Whiten(prior.loc, prior.scale_tril)
     if isinstance(prior, Independent):
         base = prior.base_dist
+        if isinstance(base, Normal):
+            return Whiten(base.loc, base.scale.diag())
         if isinstance(base, Uniform):
             return UniformToNormal(base.low, base.high)
         if type(base).icdf is not Distribution.icdf and _has_icdf(base):
             return CdfToNormal(base)
     dim = int(prior.event_shape[0])
     try:
-        support = prior.support
-        if isinstance(support, c.independent):
+        support: Any = prior.support
+        while hasattr(support, "base_constraint"):  # of Independent and MixtureSameFamily
             support = support.base_constraint
         if support is c.real or support is c.real_vector:
             return Unbounded(dim)
@@ -206,12 +230,12 @@ def prior_transform(prior: Distribution) -> PriorTransform:
 
 
 def _has_icdf(base: Distribution) -> bool:
-    """Whether a family inverts its CDF from its own parameters (TransformedDistribution may not)."""
+    """Whether a family inverts its CDF, from its own parameters (a transformed one may not)."""
     try:
         half = torch.full(base.batch_shape, 0.5)
         base.cdf(base.icdf(half))
         type(base)(**{name: getattr(base, name) for name in base.arg_constraints})
-    except (NotImplementedError, TypeError, AttributeError):
+    except (NotImplementedError, TypeError, AttributeError, ValueError):
         return False
     return True
 
@@ -229,8 +253,8 @@ class Standardise(nn.Module):
 
     def fit(self, values: torch.Tensor) -> None:
         """Take mean and sd from values (..., dim); a constant coordinate keeps scale 1."""
-        flat = values.reshape(-1, values.shape[-1]).double()
-        mean, scale = flat.mean(0), flat.std(0)
+        flat = values.detach().cpu().reshape(-1, values.shape[-1]).double()
+        mean, scale = flat.mean(0), flat.std(0, correction=0)
         # "constant" means no variation beyond float32 rounding of the values themselves.
         constant = scale <= 1e-6 * flat.abs().amax(0)
         self.mean.copy_(mean)

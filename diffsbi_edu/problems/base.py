@@ -1,9 +1,10 @@
-"""`Problem`: a prior p(theta) and a simulator p(x | theta), the two things inference starts from."""
+"""`Problem`: prior p(theta) and simulator p(x | theta), the two things inference starts from."""
 
 from __future__ import annotations
 
 import copy
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -134,7 +135,8 @@ class Problem:
             kwargs["generator"] = generator
         if "rng" in self._takes:
             kwargs["rng"] = np.random.default_rng(fresh_seed(generator))
-        args = (theta,) if n_obs is None else (theta, n_obs)
+        # A copy: a simulator that changes its argument in place must not change our theta.
+        args = (theta.clone(),) if n_obs is None else (theta.clone(), n_obs)
         with torch.no_grad(), randomness_from(generator):
             x = self.simulator(*args, **kwargs)
         x = _checked_output(x, theta)
@@ -159,9 +161,7 @@ class Problem:
         """
         generator = make_generator(seed, resolve_device(device))
         theta = self.sample_prior(n, seed=generator, device=generator.device)
-        return theta, self.simulate(
-            theta, seed=generator, n_obs=n_obs, check_finite=check_finite
-        )
+        return theta, self.simulate(theta, seed=generator, n_obs=n_obs, check_finite=check_finite)
 
     def posterior(self, x_obs: torch.Tensor) -> ExactPosterior:
         """The exact posterior given x_obs (N, F).
@@ -170,8 +170,8 @@ class Problem:
             NoExactPosterior: none is known for this problem.
         """
         raise NoExactPosterior(
-            f"the problem {self.name!r} has no exact posterior; judge the model by simulation-based "
-            "calibration instead, or override Problem.posterior if you know it."
+            f"the problem {self.name!r} has no exact posterior; judge the model by "
+            "simulation-based calibration instead, or override Problem.posterior if you know it."
         )
 
     def config(self) -> dict[str, Any] | None:
@@ -225,22 +225,41 @@ def as_observation(x_obs: Any, features: int, device: torch.device) -> tuple[tor
     return (x_obs if batched else x_obs[None]), batched
 
 
+def one_data_set(x_obs: Any, features: int, n_obs: int | None = None) -> torch.Tensor:
+    """x_obs as (N, F) on the CPU, for an exact posterior; a batch of one is let through.
+
+    Raises:
+        TypeError, ValueError: see `as_observation`; a batch of several data sets, or another N.
+    """
+    x, _ = as_observation(x_obs, features, torch.device("cpu"))
+    if len(x) != 1:
+        raise ValueError(
+            f"an exact posterior is for one data set x_obs (N, F), got a batch {tuple(x.shape)}; "
+            "ask for one posterior after another: posterior(x_obs[0]), …"
+        )
+    if n_obs not in (None, x.shape[1]):
+        raise ValueError(f"this problem has N = {n_obs} observation(s), got N = {x.shape[1]}.")
+    return x[0]
+
+
 def _check_n_obs(n_obs: Any) -> int | tuple[int, int] | None:
     if n_obs is None:
         return None
-    low, high = n_obs if isinstance(n_obs, tuple | list) else (n_obs, n_obs)
-    if not (isinstance(low, int) and isinstance(high, int)) or not 1 <= low <= high:
+    ends = tuple(n_obs) if isinstance(n_obs, tuple | list) else (n_obs, n_obs)
+    whole = len(ends) == 2 and all(isinstance(n, int) for n in ends)
+    if not whole or not 1 <= ends[0] <= ends[1]:
         raise ValueError(f"n_obs must be an int ≥ 1 or a range (low, high), got {n_obs!r}.")
-    return (low, high) if isinstance(n_obs, tuple | list) else low
+    return (ends[0], ends[1]) if isinstance(n_obs, tuple | list) else n_obs
 
 
 def _checked_output(x: Any, theta: torch.Tensor) -> torch.Tensor:
-    if isinstance(x, np.ndarray):
-        x = torch.from_numpy(np.ascontiguousarray(x))
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
+        x = torch.from_numpy(np.array(x))
     if not isinstance(x, torch.Tensor):
+        kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x)
         raise SimulationError(
-            f"the simulator must return a torch tensor or a NumPy array, got {type(x)}; stack the "
-            "simulations with torch.stack or numpy.stack."
+            f"the simulator must return a torch tensor or a NumPy array of numbers, got {kind}; "
+            "stack the simulations with torch.stack or numpy.stack."
         )
     if x.ndim not in (2, 3) or len(x) != len(theta) or x.numel() == 0:
         raise SimulationError(
@@ -253,15 +272,19 @@ def _checked_output(x: Any, theta: torch.Tensor) -> torch.Tensor:
     return x[:, None, :] if x.ndim == 2 else x
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _moved(value: Any, device: torch.device, memo: dict[int, Any] | None = None) -> Any:
     """A copy of a distribution (or what it is made of) with every tensor on `device`."""
+    memo = {} if memo is None else memo
+    if id(value) in memo:  # a transform and its inverse refer to each other
+        return memo[id(value)]
     if isinstance(value, torch.Tensor):
         return value.to(device)
     if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
-        return type(value)(_moved(v, device) for v in value)
+        return type(value)(_moved(v, device, memo) for v in value)
     if isinstance(value, Distribution | torch.distributions.Transform | torch.nn.Module):
-        moved = copy.copy(value)
+        memo[id(value)] = moved = copy.copy(value)
         for key, item in vars(value).items():
-            object.__setattr__(moved, key, _moved(item, device))
+            if not isinstance(item, weakref.ref):  # a transform's memory of its inverse
+                object.__setattr__(moved, key, _moved(item, device, memo))
         return moved
     return value

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.distributions import MultivariateNormal
 
-from diffsbi_edu.problems.base import Problem, as_observation
+from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.posterior import GaussianPosterior
 
 
@@ -67,11 +67,11 @@ class Gaussian2D(Problem):
 
     def posterior(self, x_obs: torch.Tensor) -> GaussianPosterior:
         """The conjugate normal posterior given x_obs (N, 2)."""
-        x, _ = as_observation(x_obs, 2, torch.device("cpu"))
+        x = one_data_set(x_obs, features=2)
         noise_precision = self.noise_covariance.double().inverse()
-        precision = self.prior_covariance.double().inverse() + x.shape[1] * noise_precision
+        precision = self.prior_covariance.double().inverse() + len(x) * noise_precision
         covariance = precision.inverse()
-        mean = covariance @ (noise_precision @ x[0].double().sum(0))
+        mean = covariance @ (noise_precision @ x.double().sum(0))
         return GaussianPosterior(mean, 0.5 * (covariance + covariance.T))
 
     def config(self) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.distributions import Independent, Uniform
 
-from diffsbi_edu.problems.base import Problem, as_observation
+from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.posterior import ExactPosterior
+from diffsbi_edu.runtime import normal_cdf
 
 
 class GaussianMixture2D(Problem):
@@ -37,16 +38,16 @@ class GaussianMixture2D(Problem):
     theta_names = ("theta 1", "theta 2")
     x_names = ("x 1", "x 2")
 
-    def __init__(
-        self, half_width: float = 10.0, widths: tuple[float, float] = (1.0, 0.1)
-    ) -> None:
+    def __init__(self, half_width: float = 10.0, widths: tuple[float, float] = (1.0, 0.1)) -> None:
         if half_width <= 0 or min(widths) <= 0:
             raise ValueError(
                 f"half_width and widths must be positive, got {half_width} and {widths}."
             )
         self.half_width, self.widths = float(half_width), (float(widths[0]), float(widths[1]))
         box = torch.full((2,), self.half_width)
-        super().__init__(Independent(Uniform(-box, box), 1), self._simulator, name="gaussian_mixture_2d")
+        super().__init__(
+            Independent(Uniform(-box, box), 1), self._simulator, name="gaussian_mixture_2d"
+        )
 
     def _simulator(self, theta: torch.Tensor) -> torch.Tensor:
         wide = torch.rand(len(theta), 1, device=theta.device) < 0.5
@@ -54,10 +55,8 @@ class GaussianMixture2D(Problem):
 
     def posterior(self, x_obs: torch.Tensor) -> MixturePosterior:
         """The exact posterior given one observation x_obs (1, 2)."""
-        x, _ = as_observation(x_obs, 2, torch.device("cpu"))
-        if x.shape[1] != 1:
-            raise ValueError(f"GaussianMixture2D has one observation, got N = {x.shape[1]}.")
-        return MixturePosterior(x[0, 0], self.half_width, self.widths)
+        x = one_data_set(x_obs, features=2, n_obs=1)
+        return MixturePosterior(x[0], self.half_width, self.widths)
 
     def config(self) -> dict[str, Any]:
         return {"half_width": self.half_width, "widths": list(self.widths)}
@@ -70,19 +69,23 @@ class MixturePosterior(ExactPosterior):
         self.x = x.double()
         self.half_width = half_width
         self.widths = torch.tensor(widths, dtype=torch.float64)
-        # Standardised box edges, (component, axis), reflected so that x > 0 works in the left tail:
-        # ndtr is accurate there and rounds to 1 in the right one.
-        self._flip = torch.where(self.x > 0, -1.0, 1.0).double()
+        # Standardised box edges, (component, axis), reflected so that the box lies in the left tail
+        # of x < 0 too: the CDF is accurate there and rounds to 1 in the right one.
+        self._flip = torch.where(self.x > 0, 1.0, -1.0).double()
         centre = self.x * self._flip
         self._low = (-half_width - centre) / self.widths[:, None]
         self._high = (half_width - centre) / self.widths[:, None]
-        mass = torch.special.ndtr(self._high) - torch.special.ndtr(self._low)
+        mass = normal_cdf(self._high) - normal_cdf(self._low)
         self._log_mass = mass.log().sum(-1)
+        if not self._log_mass.isfinite().any():
+            raise ValueError(
+                f"x_obs = {x.tolist()} is too improbable: too far from the prior's box."
+            )
 
     def _draw(self, n: int) -> torch.Tensor:
         weights = torch.softmax(self._log_mass, 0)
         which = torch.multinomial(weights, n, replacement=True)
-        low, high = torch.special.ndtr(self._low[which]), torch.special.ndtr(self._high[which])
+        low, high = normal_cdf(self._low[which]), normal_cdf(self._high[which])
         u = torch.rand(n, 2, dtype=torch.float64)
         offset = torch.special.ndtri(low + u * (high - low)) * self.widths[which, None]
         theta = self.x + self._flip * offset

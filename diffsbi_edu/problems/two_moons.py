@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.distributions import Independent, Uniform
 
-from diffsbi_edu.problems.base import Problem, as_observation
+from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.posterior import ExactPosterior
 
 MEAN_RADIUS, SD_RADIUS, SHIFT = 0.1, 0.01, 0.25
@@ -44,10 +44,7 @@ class TwoMoons(Problem):
 
     def posterior(self, x_obs: torch.Tensor) -> TwoMoonsPosterior:
         """The exact posterior given one observation x_obs (1, 2)."""
-        x, _ = as_observation(x_obs, 2, torch.device("cpu"))
-        if x.shape[1] != 1:
-            raise ValueError(f"TwoMoons has one observation (N = 1), got N = {x.shape[1]}.")
-        return TwoMoonsPosterior(x[0, 0])
+        return TwoMoonsPosterior(one_data_set(x_obs, features=2, n_obs=1)[0])
 
     def config(self) -> dict[str, Any]:
         return {}
@@ -72,7 +69,9 @@ class TwoMoonsPosterior(ExactPosterior):
 
     def _draw(self, n: int) -> torch.Tensor:
         if not math.isfinite(self._log_z):
-            raise ValueError(f"no theta in the prior's support can produce x_obs = {self.x.tolist()}.")
+            raise ValueError(
+                f"no theta in the prior's support can produce x_obs = {self.x.tolist()}."
+            )
         kept: list[torch.Tensor] = []
         while sum(map(len, kept)) < n:
             p = _crescent(2 * n + 64, torch.device("cpu")).double()
@@ -91,10 +90,10 @@ class TwoMoonsPosterior(ExactPosterior):
         outside = (theta.abs() > 1).any(-1)
         return (log_density - self._log_z).masked_fill(outside, -math.inf).float()
 
-    def _log_normaliser(self, n: int = 2001) -> float:
+    def _log_normaliser(self, n: int = 1001) -> float:
         """log of the crescent's mass that maps into the prior's box, both signs, by quadrature."""
         angle = (torch.arange(n, dtype=torch.float64) + 0.5) / n * math.pi - math.pi / 2
-        normal = torch.special.ndtri((torch.arange(401, dtype=torch.float64) + 0.5) / 401)
+        normal = torch.special.ndtri((torch.arange(101, dtype=torch.float64) + 0.5) / 101)
         radius = (MEAN_RADIUS + SD_RADIUS * normal)[:, None]
         p = torch.stack([radius * angle.cos() + SHIFT, radius * angle.sin()], -1)
         mass = torch.zeros((), dtype=torch.float64)

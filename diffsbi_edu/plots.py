@@ -1,1 +1,0 @@
-"""One function a figure: takes tensors, returns a `matplotlib.figure.Figure`."""

@@ -52,7 +52,7 @@ class ResidualNetwork(nn.Module):
         self.register_buffer("frequencies", torch.logspace(0, 5 / math.log(10), frequencies))
         embedding = max(16, width // 2)
         self.embed = nn.Linear(2 * frequencies + summary_dim, embedding)
-        self.condition = nn.Linear(embedding, depth * width)
+        self.tell = nn.ModuleList(nn.Linear(embedding, width) for _ in range(depth))
         self.enter_z = nn.Linear(latent_dim, width)
         self.enter_s = nn.Linear(summary_dim, width, bias=False)
         self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
@@ -71,10 +71,10 @@ class ResidualNetwork(nn.Module):
         shape = torch.broadcast_shapes(phase.shape[:-1], s.shape[:-1])
         parts = (phase.sin(), phase.cos(), s)
         told = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1)
-        conditions = self.condition(F.silu(self.embed(told))).chunk(len(self.first), -1)
+        told = F.silu(self.embed(told))
         h = self.enter_z(z) + self.enter_s(s)
-        for first, second, c_k in zip(self.first, self.second, conditions, strict=True):
-            h = h + second(F.silu(first(F.silu(h)) + c_k))
+        for first, second, tell in zip(self.first, self.second, self.tell, strict=True):
+            h = h + second(F.silu(first(F.silu(h)) + tell(told)))
         return self.leave(F.silu(h))
 
 

@@ -49,7 +49,7 @@ FLOORS = {
     "course": 9,
     "benchmark": 9,
 }
-PLANNED = {"flow", "course", "benchmark"}
+PLANNED = {"flow", "benchmark"}
 PAGES = ["00_start_here", "01_toy_gaussian", "02_noise_schedules"]
 
 

@@ -172,7 +172,7 @@ def test_grids_are_spaced_as_they_say() -> None:
     expected = [
         (10 ** (1 / 7) + i / 8 * (0.01 ** (1 / 7) - 10 ** (1 / 7))) ** 7 for i in range(9)
     ]
-    assert np.allclose(EDM(0.01, 10.0).solver_grid(9)[:-1], expected, rtol=1e-5)
+    assert np.allclose(EDM(0.01, 10.0, grid=Karras()).solver_grid(9)[:-1], expected, rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------ settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,12 +51,17 @@ def slider(
     )  # fmt: skip
 
 
-def log_slider(
-    description: str, value: float, low: float, high: float, tooltip: str
-) -> Any:
-    """A labelled slider of floats on a log scale; low and high are powers of ten."""
-    return ipywidgets.FloatLogSlider(
-        value=value, min=low, max=high, step=0.05, description=description, readout_format=".2g",
+def log_slider(description: str, value: float, low: float, high: float, tooltip: str) -> Any:
+    """A labelled slider over 1, 2, 3, 5 times the powers of ten from low to high, and `value`.
+
+    A selection, not a `FloatLogSlider`: that one moves a value between its ticks by itself as soon
+    as a page shows it, so that a learning rate of 0.006 would turn into 0.0063.
+    """
+    powers = range(round(math.log10(low)), round(math.log10(high)) + 1)
+    round_ones = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 3, 5)]
+    options = sorted({v for v in round_ones if low <= v <= high} | {float(value)})
+    return ipywidgets.SelectionSlider(
+        options=[(f"{v:g}", v) for v in options], value=float(value), description=description,
         **style(tooltip),
     )  # fmt: skip
 
@@ -100,10 +106,10 @@ class NoiseControls(ipywidgets.VBox):
         self.mean = slider("mean of ln r", normal.mean, -5, 3, 0.1, "LogNormal: mean of ln r")
         self.sd = slider("sd of ln r", normal.sd, 0.1, 4, 0.1, "LogNormal: sd of ln r")
         self.sigma_min = log_slider(
-            "sigma_min", schedule.sigma_min, -4, 1, "smallest noise-to-signal ratio r"
+            "sigma_min", schedule.sigma_min, 1e-4, 10, "smallest noise-to-signal ratio r"
         )
         self.sigma_max = log_slider(
-            "sigma_max", schedule.sigma_max, -1, 2, "largest noise-to-signal ratio r"
+            "sigma_max", schedule.sigma_max, 0.1, 100, "largest noise-to-signal ratio r"
         )
         self.grid = choice(
             "solver grid", list(_GRIDS), type(grid).__name__, "spacing of the solver's noise levels"
@@ -111,11 +117,11 @@ class NoiseControls(ipywidgets.VBox):
         rho = grid.rho if isinstance(grid, Karras) else 7.0
         self.rho = slider("rho", rho, 0.5, 12, 0.5, "Karras: large values step finer near 0")
         self.beta_min = log_slider(
-            "beta_min", getattr(schedule, "beta_min", 0.1), -3, 1, "VariancePreserving: first rate"
+            "beta_min", getattr(schedule, "beta_min", 0.1), 1e-3, 10, "first noise rate"
         )
         self.beta_max = slider(
             "beta_max", getattr(schedule, "beta_max", 20.0), 1, 40, 0.5,
-            "VariancePreserving: last rate",
+            "last noise rate",
         )  # fmt: skip
         ranges = [self.sigma_min, self.sigma_max, self.beta_min, self.beta_max]
         shown = [self.training, self.mean, self.sd]

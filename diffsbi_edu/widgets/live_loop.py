@@ -125,7 +125,11 @@ class LiveLoop:
         self._tell(in_plain_words(error))
 
     def _do_start(self, steps: int | None) -> None:
-        self.trainer.start(steps)
+        try:
+            self.trainer.start(steps)
+        except Exception as error:  # impossible knobs: `run` must hear of it too
+            self._fail(error)
+            return
         self._tell("")
         self.view.replay, self._page_gone = None, False
         self._next_c2st = max(self._next_c2st, time.perf_counter() + 0.4 * C2ST_SECONDS)

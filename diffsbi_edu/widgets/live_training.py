@@ -172,7 +172,8 @@ class LiveTraining(ipywidgets.VBox):
 
     def close(self) -> None:
         """End training and remove the dashboard; the model stays usable."""
-        self._loop.worker.close()
+        if hasattr(self, "_loop"):  # ipywidgets also closes what was never finished
+            self._loop.worker.close()
         close_tree(self)
         super().close()
 
@@ -238,7 +239,7 @@ class LiveTraining(ipywidgets.VBox):
         return self._schedule
 
     def _build_training(self, knobs: Knobs, steps: int) -> Any:
-        self.lr = ui.log_slider("learning rate", knobs.lr, -5, 0, "peak learning rate of Adam")
+        self.lr = ui.log_slider("learning rate", knobs.lr, 1e-5, 1, "peak learning rate of Adam")
         sizes = sorted({*ui.BATCH_SIZES, knobs.batch_size})
         self.batch_size = ipywidgets.SelectionSlider(
             options=sizes, value=knobs.batch_size, description="batch size",
@@ -258,7 +259,7 @@ class LiveTraining(ipywidgets.VBox):
         self.solver_steps = ui.whole_slider(
             "solver steps", view.solver_steps, 1, 60, "noise levels that the sampler visits"
         )
-        self.level = ui.log_slider("score at r", view.level, -2, 1, "noise level of the arrows")
+        self.level = ui.log_slider("score at r", view.level, 0.01, 10, "noise level of the arrows")
         for name in ("sampler", "solver_steps", "level"):
             self._connect(getattr(self, name), name)
         return ui.titled("Sampling", [self.sampler, self.solver_steps, self.level])

@@ -19,7 +19,7 @@ from diffsbi_edu.widgets.schedule_pictures import Process, ProcessPicture, Sched
 from diffsbi_edu.widgets.worker import Mailbox, Worker
 
 DRAWS = 1000
-FIRST_VIEW = 0.6  # of the way through the process: where there is something to see
+FIRST_VIEW = 0.45  # of the way through the process: where there is something to see
 
 
 class ScheduleExplorer(ipywidgets.VBox):
@@ -75,7 +75,8 @@ class ScheduleExplorer(ipywidgets.VBox):
 
     def close(self) -> None:
         """Remove the explorer."""
-        self._worker.close()
+        if hasattr(self, "_worker"):  # ipywidgets also closes what was never finished
+            self._worker.close()
         close_tree(self)
         super().close()
 
@@ -186,6 +187,7 @@ class ScheduleExplorer(ipywidgets.VBox):
             "step", round(FIRST_VIEW * 20), 0, 20, "scrub from pure noise (0) to the posterior"
         )
         self.player = ipywidgets.Play(value=self.position.value, min=0, max=20, interval=250)
+        self.player.description = "play the reverse process"
         ipywidgets.jslink((self.player, "value"), (self.position, "value"))
         self.position.observe(lambda _: self._wish("draw"), "value")
         scrub = ipywidgets.HBox([self.player, self.position, self.readout])

@@ -18,7 +18,7 @@ import yardstick
 import diffsbi_edu as ds
 
 # Training steps for each problem: the budget of the page it is taught on, or a little more.
-STEPS = {"gaussian_2d": 1500, "two_moons": 4000, "gaussian_mixture_2d": 4000}
+STEPS = {"gaussian_2d": 2000, "two_moons": 4500, "gaussian_mixture_2d": 4000}
 OBSERVATIONS, SAMPLES = 10, 10_000
 
 

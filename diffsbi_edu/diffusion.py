@@ -152,7 +152,7 @@ class ConditionalDiffusion(Estimator):
         n: int,
         *,
         sampler: str = "dpm_solver_2m",
-        steps: int = 20,
+        steps: int = 28,
         schedule: NoiseSchedule | str | None = None,
         seed: Seed = None,
     ) -> Iterator[SolverStep]:
@@ -188,7 +188,7 @@ class ConditionalDiffusion(Estimator):
         *,
         seed: Seed = None,
         sampler: str = "dpm_solver_2m",
-        steps: int = 20,
+        steps: int = 28,
         schedule: NoiseSchedule | str | None = None,
     ) -> torch.Tensor:
         """Posterior draws: (n, D) for x_obs (N, F), (n, B, D) for x_obs (B, N, F).

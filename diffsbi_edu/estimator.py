@@ -33,7 +33,7 @@ class Estimator(nn.Module):
         device: "auto", "cpu", "cuda", …
 
     Raises:
-        SimulationError: two trial simulations show that the simulator's output is unusable.
+        SimulationError: D + 2 trial simulations show that the simulator's output is unusable.
         ValueError: a random number of observations without an encoder, an encoder whose output is
             not (B, S), or an unknown device.
     """
@@ -57,7 +57,8 @@ class Estimator(nn.Module):
             raise TypeError(f"problem must be a diffsbi_edu.Problem, got {type(problem)}.")
         target = resolve_device(device)
         self.problem = problem
-        _, trial = problem.sample(2, seed=0, device=target)
+        # Another number than D, so that axes in the wrong order are noticed.
+        _, trial = problem.sample(problem.dim + 2, seed=0, device=target)
         self.features = trial.shape[-1]
         self.custom_encoder = encoder is not None
         if encoder is None:
@@ -75,7 +76,7 @@ class Estimator(nn.Module):
         self.to(target).eval()  # the trial must not move a BatchNorm, nor draw for a Dropout
         with torch.no_grad():
             s = self.encoder(trial)
-        if not isinstance(s, torch.Tensor) or s.ndim != 2 or len(s) != 2:
+        if not isinstance(s, torch.Tensor) or s.ndim != 2 or len(s) != len(trial):
             raise ValueError(
                 f"the encoder must map x (B, N, F) = {tuple(trial.shape)} to s (B, S), got "
                 f"{tuple(s.shape) if isinstance(s, torch.Tensor) else type(s)}."

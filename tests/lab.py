@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
 
+PROBE = "import ipywidgets, diffsbi_edu as ds\nipywidgets.HTML('widgets ' + 'work')"
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -142,28 +142,36 @@ def browser(executable: str, width: int = 1400, height: int = 1500) -> Iterator[
 
 
 def open_notebook(page: Any, address: str, name: str) -> None:
-    """Show a notebook, with its kernel idle."""
-    page.goto(f"{address}/lab/tree/{name}")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]', state="attached")
+    """Show a notebook in a workspace of its own, so that no other one is restored beside it."""
+    page.goto(f"{address}/lab/workspaces/{Path(name).stem}/tree/{name}")
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.locator('.jp-NotebookPanel-toolbar [data-status="idle"]').wait_for(state="attached")
+
+
+def wait_for_widgets(page: Any) -> None:
+    """Run the first cell, which must be `PROBE`, until the widget that it makes is seen.
+
+    For a few seconds after a notebook is opened, JupyterLab shows an idle kernel but may drop what
+    it is asked to run, or not yet know any widgets.
+    """
+    seen = page.get_by_text("widgets work", exact=True)
+    for _ in range(12):
+        page.locator(".jp-CodeCell").first.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        try:
+            seen.wait_for(timeout=10_000)
+        except PlaywrightTimeout:
+            continue
+        page.complaints.clear()
+        return
+    raise AssertionError("JupyterLab would not show a widget")
 
 
 def run_all_cells(page: Any) -> None:
-    """Run every cell by the menu, as a reader does.
-
-    JupyterLab drops the request when its connection to the kernel is still being made, although it
-    shows an idle kernel: ask again until the first cell has a number or a star.
-    """
-    begun = page.locator(".jp-CodeCell .jp-InputPrompt").filter(has_text=re.compile(r"\[[*\d]+\]"))
-    for _ in range(10):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator('.lm-Menu [data-command="runmenu:run-all"]').click()
-        try:
-            begun.first.wait_for(timeout=5000)
-            return
-        except PlaywrightTimeout:
-            continue
-    raise AssertionError("JupyterLab would not run the cells")
+    """Run every cell by the menu, as a reader does; the first must be `PROBE`."""
+    wait_for_widgets(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator('.lm-Menu [data-command="runmenu:run-all"]').click()
 
 
 def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:

@@ -129,7 +129,9 @@ def test_network_broadcasts_as_if_expanded() -> None:
             alone = net(z[i, b][None], torch.full((1, 1), 0.3), s[b][None])
             assert torch.allclose(together[i, b], alone[0], atol=1e-5)
     single = net(z, level, s[:1])
-    assert torch.allclose(single, net(z, torch.full((7, 5, 1), 0.3), s[:1].expand(7, 5, 4)), atol=1e-5)
+    assert torch.allclose(
+        single, net(z, torch.full((7, 5, 1), 0.3), s[:1].expand(7, 5, 4)), atol=1e-5
+    )
     assert net(z[0], torch.rand(5, 1), s).shape == (5, 3)
 
 

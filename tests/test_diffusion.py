@@ -89,7 +89,9 @@ def test_loss_of_the_ideal_denoiser_is_the_least_possible(prediction: str) -> No
     class Converted(nn.Module):
         """The closed-form guess of z, as the network output of another prediction."""
 
-        def forward(self, scaled: torch.Tensor, level: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        def forward(
+            self, scaled: torch.Tensor, level: torch.Tensor, s: torch.Tensor
+        ) -> torch.Tensor:
             z, r = closed(scaled, level, s), (4 * level).exp()
             y = scaled * (1 + r**2).sqrt()
             eps = (y - z) / r
@@ -228,7 +230,9 @@ def test_hutchinsons_divergence_is_unbiased_and_random() -> None:
     high = small_model(normal_problem(17))
     point = torch.zeros(5, 17)
     auto = high.log_prob(point, torch.zeros(1, 17), steps=2)
-    assert torch.equal(auto, high.log_prob(point, torch.zeros(1, 17), steps=2, divergence="hutchinson"))
+    assert torch.equal(
+        auto, high.log_prob(point, torch.zeros(1, 17), steps=2, divergence="hutchinson")
+    )
 
 
 def test_density_of_a_trained_model_is_normalised() -> None:
@@ -329,8 +333,9 @@ def test_units_are_set_once() -> None:
     assert torch.equal(before[0], model.standardise_x.scale)
     assert torch.equal(before[1], model.to_latent.standardise.scale)
     lazy = small_model(scaled_problem(3.0, 5.0))
-    assert torch.equal(lazy.sample(torch.zeros(1, 2), 3, seed=0),
-                       lazy.sample(torch.zeros(1, 2), 3, seed=0))
+    assert torch.equal(
+        lazy.sample(torch.zeros(1, 2), 3, seed=0), lazy.sample(torch.zeros(1, 2), 3, seed=0)
+    )
     assert bool(lazy.is_standardised)
 
 
@@ -423,7 +428,7 @@ def test_custom_problems_and_encoders_are_handed_over(tmp_path: Path) -> None:
     assert torch.equal(model.sample(x, 20, seed=1), again.sample(x, 20, seed=1))
     with pytest.raises(ValueError, match="pass encoder="):
         ds.load(path, problem=problem)
-    with pytest.raises(ValueError, match="'box'.*pass problem="):
+    with pytest.raises(ValueError, match=r"'box'.*pass problem="):
         ds.load(path, encoder=Mean())
 
 

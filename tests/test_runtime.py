@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from references import normal_problem, small_model
 from torch import distributions as d
 from torch import nn
 
@@ -22,7 +23,6 @@ from diffsbi_edu.runtime import (
     randomness_from,
     resolve_device,
 )
-from references import normal_problem, small_model
 
 
 @pytest.fixture

@@ -169,9 +169,7 @@ def test_grids_are_spaced_as_they_say() -> None:
     levels = schedule.solver_grid(9)[:-1].log()
     assert torch.allclose(levels.diff(), levels.diff().mean(), rtol=1e-4)
     # Karras et al. (2022), equation 5, spelled out.
-    expected = [
-        (10 ** (1 / 7) + i / 8 * (0.01 ** (1 / 7) - 10 ** (1 / 7))) ** 7 for i in range(9)
-    ]
+    expected = [(10 ** (1 / 7) + i / 8 * (0.01 ** (1 / 7) - 10 ** (1 / 7))) ** 7 for i in range(9)]
     assert np.allclose(EDM(0.01, 10.0, grid=Karras()).solver_grid(9)[:-1], expected, rtol=1e-5)
 
 
@@ -205,5 +203,5 @@ def test_names() -> None:
 def test_a_config_of_unknown_parts(part: str) -> None:
     config = EDM().config()
     config[part] = "Sine" if part == "name" else ["Sine", {}]
-    with pytest.raises(ValueError, match="unknown .*'Sine'.*Valid names"):
+    with pytest.raises(ValueError, match=r"unknown .*'Sine'.*Valid names"):
         from_config(config)

@@ -236,7 +236,7 @@ def test_a_support_that_torch_cannot_map() -> None:
         def __init__(self) -> None:
             super().__init__(event_shape=torch.Size([2]), validate_args=False)
 
-    with pytest.raises(ValueError, match="unbounded.*parametrisation"):
+    with pytest.raises(ValueError, match=r"unbounded.*parametrisation"):
         prior_transform(Odd())
 
 

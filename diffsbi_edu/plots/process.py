@@ -235,5 +235,5 @@ def schedules(
         panel.xaxis.label.set_fontsize(SMALL)
         panel.yaxis.label.set_fontsize(SMALL)
         panel.tick_params(labelsize=SMALL - 1)
-    training.legend(fontsize=SMALL - 1, frameon=False)
+    grid.legend(fontsize=SMALL - 1, frameon=False)
     return figure

@@ -90,10 +90,10 @@ def tradeoff(
         raise ValueError("needs at least one series, each of as many costs as errors.")
     figure, ax = on_axes(ax, 5.5, 3.4)
     if best is not None:
-        ax.axhline(best, color="black", linestyle="dotted", linewidth=1, label="perfect")
+        ax.axhline(best, color="black", linestyle="dotted", linewidth=1, label="best possible")
     for i, (name, (x, y)) in enumerate(series.items()):
         color, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
-        ax.plot(x, y, marker + "-", color=color, label=name, ms=5)
+        ax.plot(x, y, marker + "-", color=color, label=name, ms=6)
     ticks = sorted({float(v) for x, _ in series.values() for v in x})
     ax.set_xscale("log")
     if len(ticks) <= 12:

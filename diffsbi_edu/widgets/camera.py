@@ -28,7 +28,7 @@ class View:
 
     x_obs: torch.Tensor
     sampler: str = "dpm_solver_2m"
-    solver_steps: int = 12
+    solver_steps: int = 10
     level: float = 0.3
     replay: int | None = None
 

@@ -16,7 +16,7 @@ from diffsbi_edu.widgets.exact import Target
 from diffsbi_edu.widgets.snapshots import Snapshot
 
 POINTS_SHOWN = 1000
-CURVE_POINTS = 200
+CURVE_POINTS, SHORTEST_AXIS = 250, 500
 
 
 class TrainingPicture:
@@ -153,10 +153,13 @@ class TrainingPicture:
 
     def _show_curves(self, losses: Sequence[float], norms: Sequence[float], goal: int) -> None:
         for line, values in ((self._loss, losses), (self._norm, norms)):
-            line.set_data(*_thinned(values, goal))
+            line.set_data(*_thinned(values))
         axes: Axes = self._curves
-        if axes.get_xlim()[1] != goal:
-            axes.set_xlim(0, goal)
+        last = min(goal, SHORTEST_AXIS)
+        while last < min(len(losses), goal):
+            last = min(2 * last, goal)
+        if axes.get_xlim()[1] != last:
+            axes.set_xlim(0, last)
             self.canvas.still_changed()
         drawn = np.concatenate([self._loss.get_ydata(), self._norm.get_ydata()])
         drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
@@ -180,9 +183,11 @@ def _two_columns(values: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def _thinned(values: Sequence[float], goal: int) -> tuple[np.ndarray, np.ndarray]:
+def _thinned(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Means over equal stretches of steps: (last step of the stretch, mean)."""
-    stretch = max(1, goal // CURVE_POINTS)
+    stretch = 1
+    while len(values) > CURVE_POINTS * stretch:
+        stretch *= 2
     whole = len(values) // stretch
     means = np.asarray(values[: whole * stretch], dtype=float).reshape(whole, stretch).mean(1)
     return stretch * np.arange(1, whole + 1), means

@@ -23,8 +23,8 @@ from diffsbi_edu.widgets.snapshots import Snapshot, SnapshotHistory
 from diffsbi_edu.widgets.trainer import Phase, Trainer, in_plain_words
 from diffsbi_edu.widgets.worker import Mailbox, Worker
 
-FRAME_SECONDS = 0.25  # a frame this often while training ...
-FRAME_SHARE = 0.3  # ... but drawing takes at most this share of the time
+FRAME_SECONDS = 0.27  # a frame this often while training ...
+FRAME_SHARE = 0.17  # ... but drawing takes at most this share of the time
 HURRY_SECONDS = 0.1  # ... and what the user has just changed is shown after this
 C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 10.0, 0.03
 GIF_FRAMES, CSV_SAMPLES = 60, 2000
@@ -288,6 +288,6 @@ class LiveLoop:
         start = time.perf_counter()
         exact, n = snapshot.target.theta, min(C2ST_SAMPLES, len(snapshot.theta))
         if exact is not None and n >= 10 and bool(torch.isfinite(snapshot.theta).all()):
-            self.c2st = diagnostics.c2st(snapshot.theta[:n], exact[:n])
+            self.c2st = diagnostics.c2st(snapshot.theta[:n], exact[:n], max_epochs=C2ST_EPOCHS)
         now = time.perf_counter()
         self._next_c2st = now + max(C2ST_SECONDS, (now - start) / C2ST_SHARE)

@@ -72,7 +72,7 @@ class LiveTraining(ipywidgets.VBox):
         lr: float = 6e-3,
         batch_size: int = 512,
         x_obs: torch.Tensor | None = None,
-        samples: int = 500,
+        samples: int = 300,
         **model_settings: Any,
     ) -> None:
         self.problem = TwoMoons() if problem is None else problem
@@ -301,11 +301,10 @@ class LiveTraining(ipywidgets.VBox):
         control.observe(lambda change: self._loop.setting(setting, change["new"]), "value")
 
     def _on_replay(self, change: dict[str, Any]) -> None:
-        # At the newest snapshot (or the one before, if a frame came in between) the view is live.
-        at_end = change["new"] >= self.replay.max - 1
-        if at_end and self._loop.view.replay is None:
-            return  # our own following of the newest snapshot
-        self._loop.setting("replay", None if at_end else change["new"])
+        if not self._loop.worker.current:  # that is our own following of the newest snapshot
+            # The newest snapshot is the present; so is the one before: a frame may come in between.
+            at_end = change["new"] >= self.replay.max - 1
+            self._loop.setting("replay", None if at_end else change["new"])
 
 
 def _summary(frame: Frame, device: str) -> str:

@@ -86,6 +86,11 @@ class Worker:
         """Whether `close` was called: the thread will not start again."""
         return self._closed
 
+    @property
+    def current(self) -> bool:
+        """Whether the caller runs in the worker's thread."""
+        return self._thread is threading.current_thread()
+
     def wake(self) -> None:
         """Make sure that `turn` is called at least once from now on. Callable from any thread."""
         with self._lock:
@@ -99,7 +104,7 @@ class Worker:
         end = time.monotonic() + timeout
         while True:
             thread = self._thread
-            if thread is None or thread is threading.current_thread():
+            if thread is None or self.current:
                 return True
             thread.join(max(0.0, min(0.1, end - time.monotonic())))  # short: Ctrl-C gets through
             if time.monotonic() >= end:

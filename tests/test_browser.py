@@ -1,0 +1,235 @@
+"""The dashboards in a real JupyterLab in a real Chromium: what a reader sees and does.
+
+One server and one page serve the whole file; each test opens a notebook of its own. Run it under
+another ipykernel with `make kernels-test`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need playwright")
+import lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+LIVE = """
+dashboard = ds.widgets.LiveTraining(
+    ds.problems.TwoMoons(), width=32, depth=1, steps=100_000, device="cpu", samples=200
+)
+dashboard
+"""
+# JupyterLab's own affairs, which say nothing about the dashboards.
+NOT_OURS = ("debugger state", "favicon", "Failed to load resource", "Canceled future")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path, chromium: str) -> Iterator[str]:
+    with lab.jupyter_lab(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def page(address: str, chromium: str) -> Iterator[Any]:
+    with lab.browser(chromium) as page:
+        yield page
+        ours = [text for text in page.complaints if not any(word in text for word in NOT_OURS)]
+        assert ours == [], "the browser's console complains"
+
+
+def show(page: Any, address: str, folder: Path, name: str, *cells: str) -> None:
+    """A new notebook of these cells, run."""
+    lab.write_notebook(folder / name, lab.PROBE, *cells)
+    lab.open_notebook(page, address, name)
+    lab.run_all_cells(page)
+
+
+def frame(page: Any, index: int = 0) -> str | None:
+    """Address of the picture on show; each new frame has a new one."""
+    image = page.locator(".widget-image").nth(index)
+    if image.count() == 0 or image.evaluate("e => e.naturalWidth") < 100:
+        return None
+    return str(image.get_attribute("src"))
+
+
+def first_frame(page: Any, index: int = 0) -> str:
+    return str(lab.until(page, lambda: frame(page, index), "a first frame"))
+
+
+def new_frame(page: Any, old: str, index: int = 0) -> str:
+    def changed() -> str | None:
+        now = frame(page, index)
+        return now if now != old else None
+
+    return str(lab.until(page, changed, "another frame"))
+
+
+def status(page: Any, word: str) -> None:
+    page.locator(".widget-html b", has_text=re.compile(f"^{word}$")).wait_for()
+
+
+def press(page: Any, name: str) -> None:
+    # The name that assistive technology hears begins with the icon's glyph.
+    page.get_by_role("button", name=re.compile(rf"(^|\W){name}$")).first.click()
+
+
+def slider(page: Any, label: str) -> Any:
+    """The handle of the slider with this label."""
+    row = page.locator(".widget-inline-hbox").filter(
+        has=page.locator(".widget-label", has_text=label)
+    )
+    return row.first.locator(".noUi-handle")
+
+
+def readout(page: Any, label: str) -> str:
+    row = page.locator(".widget-inline-hbox").filter(
+        has=page.locator(".widget-label", has_text=label)
+    )
+    return str(row.first.locator(".widget-readout").inner_text())
+
+
+def by_key(page: Any, label: str, key: str) -> None:
+    """Move a slider as a reader without a mouse does."""
+    before, handle = readout(page, label), slider(page, label)
+    handle.focus()
+    handle.press(key)
+    lab.until(page, lambda: readout(page, label) != before, f"{label} to move")
+
+
+def ask_kernel(page: Any, expression: str) -> str:
+    """The value of an expression, by way of a new last cell."""
+    page.locator(".jp-Notebook").click(position={"x": 3, "y": 3})
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    last = page.locator(".jp-CodeCell").last
+    last.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(f"print('answer', {expression})")
+    page.keyboard.press("Control+Enter")
+    answer = last.locator(".jp-OutputArea-output pre", has_text="answer")
+    answer.wait_for()
+    lab.until(page, lambda: "[*]" not in last.locator(".jp-InputPrompt").inner_text(), "an answer")
+    return str(answer.inner_text()).removeprefix("answer").strip()
+
+
+def test_live_training(page: Any, address: str, folder: Path) -> None:
+    show(page, address, folder, "live.ipynb", LIVE, "0")
+    shown = first_frame(page)
+    status(page, "ready")
+
+    # Training redraws the picture, again and again, and the kernel stays free.
+    press(page, "Start")
+    status(page, "training")
+    for _ in range(3):
+        shown = new_frame(page, shown)
+    assert ask_kernel(page, "dashboard.status") == "training"
+
+    # A slider moved by the keyboard, and a click in the data plane, reach the kernel.
+    by_key(page, "learning rate", "ArrowLeft")
+    by_key(page, "solver steps", "ArrowRight")
+    plane = page.locator(".diffsbi-plane")
+    box = plane.bounding_box()
+    before = plane.get_attribute("aria-label")
+    plane.click(position={"x": 0.7 * box["width"], "y": 0.3 * box["height"]})
+    lab.until(page, lambda: plane.get_attribute("aria-label") != before, "the click")
+    clicked = plane.get_attribute("aria-label")
+    plane.press("ArrowDown")
+    lab.until(page, lambda: plane.get_attribute("aria-label") != clicked, "the arrow key")
+    shown = new_frame(page, shown)
+    values = ask_kernel(
+        page,
+        "[dashboard.knobs.lr, dashboard._loop.view.solver_steps, dashboard.x_obs.tolist(), "
+        "dashboard._observation.plane.limits]",
+    )
+    lr, steps, ((x_1, x_2),), limits = json.loads(values)
+    assert lr == 0.005
+    assert steps == 11
+    assert (limits[0] + limits[1]) / 2 < x_1 < limits[1], "right of the middle"
+    assert (limits[2] + limits[3]) / 2 < x_2 < limits[3], "above the middle"
+    assert readout(page, "x 1") == f"{x_1:.2f}".replace("-", "−")
+
+    # Going back in the history, and to the present again.
+    press(page, "Pause")
+    status(page, "paused")
+    shown = first_frame(page)
+    slider(page, "snapshot").press("Home")
+    lab.until(page, lambda: readout(page, "snapshot") == "0", "the scrubber")
+    shown = new_frame(page, shown)
+    press(page, "Live")
+    shown = new_frame(page, shown)
+    lab.until(page, lambda: readout(page, "snapshot") != "0", "the scrubber")
+
+    # Exports land beside the notebook.
+    press(page, "PNG")
+    page.get_by_text("wrote").wait_for()
+    assert len(list(folder.glob("two_moons_step_*.png"))) == 1
+
+    press(page, "Reset")
+    status(page, "ready")
+
+
+def test_running_the_cell_again_and_closing_the_notebook(
+    page: Any, address: str, folder: Path
+) -> None:
+    count = "sum(t.name.startswith('diffsbi') for t in __import__('threading').enumerate())"
+    show(page, address, folder, "again.ipynb", LIVE, "0")
+    shown = first_frame(page)
+    press(page, "Start")
+    new_frame(page, shown)
+    assert ask_kernel(page, count) == "1"
+
+    page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    status(page, "ready")
+    lab.until(page, lambda: ask_kernel(page, count) == "0", "the old thread to end")
+
+    # A page that is closed pauses its training; shown again, the training goes on.
+    press(page, "Start")
+    status(page, "training")
+    page.goto("about:blank")
+    lab.open_notebook(page, address, "again.ipynb")
+    lab.wait_for_widgets(page)
+    lab.until(page, lambda: ask_kernel(page, "dashboard.status") == "paused", "the pause")
+    page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("dashboard")
+    page.keyboard.press("Control+Enter")
+    status(page, "training")
+    new_frame(page, first_frame(page))
+
+
+def test_schedule_explorer(page: Any, address: str, folder: Path) -> None:
+    show(page, address, folder, "explorer.ipynb", "ds.widgets.ScheduleExplorer()")
+    curves, particles = first_frame(page, 0), first_frame(page, 1)
+
+    page.get_by_label("schedule").select_option("VariancePreserving")
+    curves = new_frame(page, curves, 0)
+    particles = new_frame(page, particles, 1)
+
+    by_key(page, "sigma_max", "ArrowLeft")
+    curves = new_frame(page, curves, 0)
+
+    slider(page, "step").last.press("End")
+    lab.until(page, lambda: "r = sigma/alpha = 0 " in page.content(), "the end of the process")
+    particles = new_frame(page, particles, 1)
+
+    plane = page.locator(".diffsbi-plane")
+    plane.press("ArrowRight")
+    particles = new_frame(page, particles, 1)
+
+    page.get_by_label("problem").select_option("two_moons")
+    new_frame(page, particles, 1)
+
+    slider(page, "sigma_min").press("End")
+    page.get_by_text("0 < sigma_min < sigma_max").wait_for()

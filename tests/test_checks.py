@@ -1,0 +1,163 @@
+"""The pages' exercises: right answers pass, typical mistakes are named, nothing raises."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from diffsbi_edu import problems
+from diffsbi_edu.course import checks
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+EXACT = problems.TwoMoons().posterior(torch.zeros(1, 2)).sample((4000,), seed=0)
+
+ANSWERS = {
+    "00 probability": (
+        lambda answer: checks.probability(answer, EXACT),
+        (EXACT[:, 0] > 0.2).float().mean(),
+        [("opposite", (EXACT[:, 0] < 0.2).float().mean()), ("prior", 0.4)],
+    ),
+    "01 noise": (
+        checks.noise_guess,
+        lambda denoise, y, r: (y - denoise(y, r)) / r,
+        [
+            ("sign", lambda denoise, y, r: (denoise(y, r) - y) / r),
+            ("division is missing", lambda denoise, y, r: y - denoise(y, r)),
+            ("the score; a factor", lambda denoise, y, r: (denoise(y, r) - y) / r**2),
+            ("minus the score", lambda denoise, y, r: (y - denoise(y, r)) / r**2),
+            ("guess of z", lambda denoise, y, r: denoise(y, r)),
+        ],
+    ),
+    "01 floor": (
+        checks.denoising_error,
+        0.25 * 0.5**2 / (0.25 + 0.5**2),
+        [("may not look", 0.25), ("variance of y", 0.5), ("the sd", 0.125**0.5)],
+    ),
+    "02 calls": (checks.heun_calls, 2 * 10 - 1, [("twice", 10), ("last step", 20)]),
+    "02 scales": (
+        checks.variance_preserving_scales,
+        lambda r: torch.stack([1 / torch.sqrt(1 + r**2), r / torch.sqrt(1 + r**2)], -1),
+        [
+            (
+                "swapped",
+                lambda r: torch.stack([r, torch.ones_like(r)], -1) / (1 + r**2).sqrt()[:, None],
+            ),
+            ("rectified flow", lambda r: torch.stack([1 / (1 + r), r / (1 + r)], -1)),
+            ("alpha = 1", lambda r: torch.stack([torch.ones_like(r), r], -1)),
+            ("squares", lambda r: torch.stack([1 / (1 + r**2), r**2 / (1 + r**2)], -1)),
+            (r"shape \(2, 4\), not \(4, 2\)", lambda r: torch.stack([r, r])),
+        ],
+    ),
+}
+over_exercises = pytest.mark.parametrize(
+    ("check", "right", "mistakes"), ANSWERS.values(), ids=ANSWERS.keys()
+)
+
+
+@over_exercises
+def test_right_answers_pass(check, right, mistakes) -> None:
+    verdict = check(right)
+    assert verdict.correct is True
+    assert verdict
+    assert repr(verdict) == "Correct."
+
+
+@over_exercises
+def test_typical_mistakes_are_named(check, right, mistakes) -> None:
+    for name, wrong in mistakes:
+        verdict = check(wrong)
+        assert verdict.correct is False
+        assert not verdict
+        assert re.search(name, verdict.message), f"{name!r} is not in {verdict.message!r}"
+
+
+@over_exercises
+def test_an_unanswered_exercise_says_so(check, right, mistakes) -> None:
+    for nothing in (None, lambda *inputs: None) if callable(right) else (None,):
+        verdict = check(nothing)
+        assert verdict.correct is None
+        assert not verdict
+        assert "Not answered yet" in repr(verdict)
+
+
+STRANGE = [
+    "12",
+    "x",
+    [],
+    {},
+    object(),
+    float("nan"),
+    float("inf"),
+    torch.zeros(3),
+    torch.zeros(0),
+    1 + 2j,
+    lambda: 1,
+    lambda *inputs: 1,
+    lambda *inputs: torch.zeros(7),
+    lambda *inputs: 1 / 0,
+    lambda *inputs: torch.full((3, 2), float("nan")),
+]
+
+
+@over_exercises
+@pytest.mark.parametrize("strange", STRANGE, ids=range(len(STRANGE)))
+def test_no_answer_breaks_a_page(check, right, mistakes, strange) -> None:
+    verdict = check(strange)
+    assert verdict.correct is False
+    assert verdict.message.startswith("Not yet: ")
+
+
+def test_messages_help() -> None:
+    assert "raised ZeroDivisionError" in checks.noise_guess(lambda *inputs: 1 / 0).message
+    assert "too small" in checks.heun_calls(3).message
+    assert "too large" in checks.heun_calls(99).message
+    assert "shape (7,)" in checks.noise_guess(lambda *inputs: torch.zeros(7)).message
+    assert "off by up to" in checks.noise_guess(lambda d, y, r: y * 100).message
+    assert "a single number" in checks.heun_calls(torch.zeros(3)).message
+
+
+def test_the_exercises_answer_is_not_the_priors() -> None:
+    """Page 00's text: the data have lowered the prior's 0.4."""
+    assert float((EXACT[:, 0] > 0.2).float().mean()) < 0.35
+
+
+def solutions() -> list[tuple[str, str]]:
+    found = []
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "markdown":
+                blocks = re.findall(
+                    r"<details>.*?```python\n(.*?)```", cell.source, flags=re.DOTALL
+                )
+                found += [(path.stem, block) for block in blocks]
+    return found
+
+
+@pytest.mark.parametrize(("page", "code"), solutions())
+def test_solutions_on_the_pages_are_right(page: str, code: str) -> None:
+    """Run each solution as printed; the right check is the one that it satisfies."""
+    scope = {"torch": torch, "samples": EXACT}
+    exec(compile(ast.parse(code), page, "exec"), scope)
+    answers = [v for k, v in scope.items() if k in ("answer", "guess_noise", "scales")]
+    assert len(answers) == 1
+    verdicts = [
+        check(answers[0]) for check, _, _ in (v for k, v in ANSWERS.items() if k[:2] == page[:2])
+    ]
+    assert sum(v.correct is True for v in verdicts) == 1
+
+
+def test_every_check_is_on_a_page() -> None:
+    pages = "".join(p.read_text(encoding="utf-8") for p in NOTEBOOKS.glob("*.ipynb"))
+    for name in (
+        "probability",
+        "noise_guess",
+        "denoising_error",
+        "heun_calls",
+        "variance_preserving_scales",
+    ):
+        assert f"checks.{name}(" in pages, name

@@ -54,7 +54,7 @@ def _exports_go_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def _quick_c2st(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier takes a second on a busy machine, and is tested elsewhere."""
     if "real_c2st" not in request.fixturenames:
-        monkeypatch.setattr(ds.diagnostics, "c2st", lambda samples, reference: 0.75)
+        monkeypatch.setattr(ds.diagnostics, "c2st", lambda samples, reference, **effort: 0.75)
 
 
 @pytest.fixture

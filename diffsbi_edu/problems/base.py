@@ -28,7 +28,7 @@ class Problem:
             N = 1, as a torch tensor or a NumPy array. With `n_obs` it is called as
             ``simulator(theta, n_obs)``. It may also take a keyword ``generator`` (torch) or ``rng``
             (NumPy), which then carry the seed; torch's own random functions are seeded in any case,
-            `numpy.random`'s global ones cannot be.
+            `numpy.random`'s global ones cannot be. With ``rng``, theta is always on the CPU.
         n_obs: None if the simulator fixes N itself; an int; or a range ``(low, high)`` (both
             included) from which every batch draws one N, uniformly on the logarithm.
         name: what plots and reports call it.
@@ -135,8 +135,10 @@ class Problem:
             kwargs["generator"] = generator
         if "rng" in self._takes:
             kwargs["rng"] = np.random.default_rng(fresh_seed(generator))
-        # A copy: a simulator that changes its argument in place must not change our theta.
-        args = (theta.clone(),) if n_obs is None else (theta.clone(), n_obs)
+        # A copy: a simulator that changes its argument in place must not change our theta. One that
+        # asks for NumPy's rng computes with NumPy, which cannot read a GPU's memory.
+        given = theta.to("cpu" if "rng" in self._takes else theta.device, copy=True)
+        args = (given,) if n_obs is None else (given, n_obs)
         with torch.no_grad(), randomness_from(generator):
             x = self.simulator(*args, **kwargs)
         x = _checked_output(x, theta)

@@ -27,6 +27,8 @@ FRAME_SECONDS = 0.27  # a frame this often while training ...
 FRAME_SHARE = 0.17  # ... but drawing takes at most this share of the time
 HURRY_SECONDS = 0.1  # ... and what the user has just changed is shown after this
 C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 10.0, 0.03
+# A classifier trained to the end takes seconds: 0.2 s in passing, 0.8 s when a run has ended.
+QUICK_C2ST, FULL_C2ST = {"folds": 3, "max_epochs": 80}, {"folds": 5, "max_epochs": 200}
 GIF_FRAMES, CSV_SAMPLES = 60, 2000
 
 
@@ -83,6 +85,7 @@ class LiveLoop:
         self._current: Snapshot | None = None
         # stale: the model must be sampled again; redraw: only the picture.
         self._stale = self._redraw = True
+        self._unjudged: dict[str, int] | None = None  # a C2ST is due, with this effort
         self._page_gone = False
         self._last_frame = self._frame_cost = self._next_c2st = 0.0
         self._rate_from, self._rate = (0.0, 0.0), 0.0
@@ -115,13 +118,17 @@ class LiveLoop:
                     self._come_to_rest()
             if self._due():
                 self._frame()
+            elif self._unjudged and self.trainer.phase is not Phase.TRAINING:
+                self._judge_at_rest()
         except Exception as error:  # nothing that happens in a thread may be lost
             self._fail(error)
-        return self.trainer.phase is Phase.TRAINING or self._stale or self._redraw
+        busy = self.trainer.phase is Phase.TRAINING or bool(self._unjudged)
+        return busy or self._stale or self._redraw
 
     def _fail(self, error: Exception) -> None:
         self.trainer.fail(error)
         self._stale = self._redraw = False
+        self._unjudged = None
         self._tell(in_plain_words(error))
 
     def _do_start(self, steps: int | None) -> None:
@@ -148,7 +155,7 @@ class LiveLoop:
         self.snapshots.clear()
         self._camera.new_film()
         self.c2st, self.view.replay, self._rate_from = None, None, (0.0, 0.0)
-        self._stale = True
+        self._stale, self._unjudged = True, None
         self._tell("")
 
     def _do_page(self, present: bool) -> None:
@@ -164,6 +171,7 @@ class LiveLoop:
         self.view.x_obs, self.view.replay, self.c2st, self._stale = x_obs, None, None, True
         self._camera.forget()
         self._next_c2st = time.perf_counter() + 0.3 * C2ST_SECONDS
+        self._unjudged = QUICK_C2ST if self.trainer.step else None
 
     def _do_draw_x(self, _: Any) -> None:
         self._draws += 1
@@ -238,8 +246,7 @@ class LiveLoop:
         if trainer.step > 0:
             self._current = self._camera.take(trainer.model, trainer.step, POINTS_SHOWN)
             self.snapshots.add(self._current, always=True)
-            self._stale = False
-            self._judge(self._current)
+            self._stale, self._unjudged = False, FULL_C2ST
 
     def _frame(self) -> None:
         start = self._last_frame = time.perf_counter()
@@ -258,7 +265,13 @@ class LiveLoop:
         self._show(Frame(png, trainer.phase, step, goal, loss, rate, c2st, kept, replay))
         self._frame_cost = time.perf_counter() - start
         if training and start >= self._next_c2st:
-            self._judge(self._current)
+            self._judge(self._current, QUICK_C2ST)
+
+    def _judge_at_rest(self) -> None:
+        effort, self._unjudged = self._unjudged, None
+        if self._current is not None and effort is not None:
+            self._judge(self._current, effort)
+            self._redraw = True
 
     def _shown(self) -> Snapshot:
         """The snapshot on show: the live one, or the one that the user went back to."""
@@ -283,11 +296,11 @@ class LiveLoop:
                 self._rate, self._rate_from = (pairs - then) / (seconds - since), (pairs, seconds)
         return self._rate
 
-    def _judge(self, snapshot: Snapshot) -> None:
-        """C2ST on a few hundred draws: rarely, since scikit-learn stops everything for 0.2 s."""
+    def _judge(self, snapshot: Snapshot, effort: dict[str, int]) -> None:
+        """C2ST on a few hundred draws: rarely, since nothing else happens meanwhile."""
         start = time.perf_counter()
         exact, n = snapshot.target.theta, min(C2ST_SAMPLES, len(snapshot.theta))
         if exact is not None and n >= 10 and bool(torch.isfinite(snapshot.theta).all()):
-            self.c2st = diagnostics.c2st(snapshot.theta[:n], exact[:n], max_epochs=C2ST_EPOCHS)
+            self.c2st = diagnostics.c2st(snapshot.theta[:n], exact[:n], **effort)
         now = time.perf_counter()
         self._next_c2st = now + max(C2ST_SECONDS, (now - start) / C2ST_SHARE)

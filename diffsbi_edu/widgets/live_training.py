@@ -312,6 +312,6 @@ def _summary(frame: Frame, device: str) -> str:
     if frame.loss is not None:
         parts += [f"loss {frame.loss:.3f}", f"{frame.pairs_per_second:,.0f} pairs/s"]
     parts += [f"device {escape(device)}"]
-    parts += ["C2ST –" if frame.c2st is None else f"C2ST {frame.c2st:.2f} (0.5: like the exact)"]
+    parts += ["C2ST –" if frame.c2st is None else f"C2ST {frame.c2st:.2f} (0.5 is exact)"]
     bar = f'<progress value="{frame.step}" max="{frame.goal}" aria-label="progress"></progress>'
     return f"{bar}&ensp;" + " &ensp;·&ensp; ".join(parts)

@@ -47,6 +47,7 @@ __all__ = [
     "from_config",
 ]
 
+
 @dataclass(frozen=True)
 class NoiseSchedule(ABC):
     """A clock t → r = sigma/alpha, the units alpha(r), and its two jobs.

@@ -120,7 +120,7 @@ def test_resuming_without_a_file_starts_afresh(tmp_path: Path) -> None:
 
 
 KILLED = """
-    import os, sys, torch
+    import sys, time, torch
     import diffsbi_edu as ds
     sys.path.insert(0, {tests!r})
     from references import small_model
@@ -129,6 +129,7 @@ KILLED = """
     settings = dict(seed=0, batch_size=32, checkpoint={path!r}, checkpoint_every=20)
     for state in ds.train(model, 4000, **settings):
         print(state.step, flush=True)
+        time.sleep(0.05 * (state.step > 50))  # the signal comes before many more steps
 """
 
 

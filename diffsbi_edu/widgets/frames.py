@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,9 +15,25 @@ from diffsbi_edu.problems import Problem
 from diffsbi_edu.widgets.canvas import EXACT, GREY, LEARNED, SMALL, Canvas
 from diffsbi_edu.widgets.exact import Target
 from diffsbi_edu.widgets.snapshots import Snapshot
+from diffsbi_edu.widgets.trainer import Phase
 
 POINTS_SHOWN = 1000
 CURVE_POINTS, SHORTEST_AXIS = 250, 500
+
+
+@dataclass(frozen=True)
+class Frame:
+    """All that the dashboard shows at one moment: the picture and the numbers around it."""
+
+    png: bytes
+    phase: Phase
+    step: int
+    goal: int
+    loss: float | None
+    pairs_per_second: float
+    c2st: float | None
+    snapshots: int
+    replay: int | None
 
 
 class TrainingPicture:

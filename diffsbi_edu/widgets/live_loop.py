@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from diffsbi_edu.problems import Problem
 from diffsbi_edu.widgets.camera import Camera, View
 from diffsbi_edu.widgets.canvas import png_bytes
 from diffsbi_edu.widgets.export import csv_bytes, gif_bytes
-from diffsbi_edu.widgets.frames import POINTS_SHOWN
+from diffsbi_edu.widgets.frames import POINTS_SHOWN, Frame
 from diffsbi_edu.widgets.snapshots import Snapshot, SnapshotHistory
 from diffsbi_edu.widgets.trainer import Phase, Trainer, in_plain_words
 from diffsbi_edu.widgets.worker import Mailbox, Worker
@@ -30,21 +29,6 @@ C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 10.0, 0.03
 # A classifier trained to the end takes seconds: 0.2 s in passing, 0.8 s when a run has ended.
 QUICK_C2ST, FULL_C2ST = {"folds": 3, "max_epochs": 80}, {"folds": 5, "max_epochs": 200}
 GIF_FRAMES, CSV_SAMPLES = 60, 2000
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What the dashboard shows after a turn that drew something."""
-
-    png: bytes
-    phase: Phase
-    step: int
-    goal: int
-    loss: float | None
-    pairs_per_second: float
-    c2st: float | None
-    snapshots: int
-    replay: int | None
 
 
 class LiveLoop:

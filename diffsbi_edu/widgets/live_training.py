@@ -16,7 +16,8 @@ from diffsbi_edu.training import History
 from diffsbi_edu.widgets import controls as ui
 from diffsbi_edu.widgets.cells import close_tree, replace_previous
 from diffsbi_edu.widgets.export import download_link, write_file
-from diffsbi_edu.widgets.live_loop import Frame, LiveLoop
+from diffsbi_edu.widgets.frames import Frame
+from diffsbi_edu.widgets.live_loop import LiveLoop
 from diffsbi_edu.widgets.observation import ObservationPicker
 from diffsbi_edu.widgets.trainer import Trainer
 

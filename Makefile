@@ -99,7 +99,7 @@ doctest: $(STAMP)  ## the examples in the docstrings
 # meant for a machine that does nothing else.
 notebooks: $(STAMP)  ## run every page and compare its outputs with the stored ones (nbval)
 	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-	  --nbval-cell-timeout=300 --timeout=0 --durations=5 $(ARGS) $(or $(NOTEBOOKS),notebooks)
+	  --nbval-cell-timeout=900 --timeout=0 --durations=5 $(ARGS) $(or $(NOTEBOOKS),notebooks)
 
 browser-test: $(STAMP)  ## drive the dashboards in Chromium; skips where there is none
 	$(PYTEST) -m browser $(ARGS) tests
@@ -136,7 +136,8 @@ browser:  ## install Debian's Chromium for the browser tests, if it is missing
 
 notebooks-run: $(STAMP)  ## run every page again and store its outputs
 	$(BIN)/python -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.timeout=300 \
-	  --ExecutePreprocessor.kernel_name=python3 $(NOTEBOOKS)
+	  --ExecutePreprocessor.kernel_name=python3 \
+	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
 
 bench: $(STAMP)  ## measure speed and accuracy with the scripts in benchmarks/
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "=== $$script"; $(BIN)/python $$script; done

@@ -128,7 +128,7 @@ def test_start_pause_resume_stop_reset(make: Any) -> None:
     click(dashboard, "Reset")
     assert dashboard.join(TIMEOUT)
     assert dashboard.status == "ready"
-    assert (len(dashboard.history), dashboard.replay.max) == (0, 0)
+    assert (len(dashboard.history), dashboard.past.replay.max) == (0, 0)
 
 
 def test_a_run_ends_by_itself_and_the_next_goes_on_from_it(make: Any) -> None:
@@ -312,23 +312,23 @@ def test_every_control_is_labelled(make: Any) -> None:
 def test_the_scrubber_replays_and_comes_back(make: Any) -> None:
     dashboard = make()
     click(dashboard, "Start")
-    until(lambda: dashboard.replay.max >= 4)
+    until(lambda: dashboard.past.replay.max >= 4)
     click(dashboard, "Pause")
     assert dashboard.join(TIMEOUT)
-    assert dashboard.replay.value == dashboard.replay.max, "live"
+    assert dashboard.past.replay.value == dashboard.past.replay.max, "live"
     live = dashboard.image.value
 
-    dashboard.replay.value = 1
+    dashboard.past.replay.value = 1
     assert dashboard.join(TIMEOUT)
     assert dashboard.image.value != live
     assert dashboard._loop.view.replay == 1
 
-    dashboard.live.click()
+    dashboard.past.live.click()
     assert dashboard.join(TIMEOUT)
-    assert (dashboard.image.value, dashboard.replay.value) == (live, dashboard.replay.max)
+    assert (dashboard.image.value, dashboard.past.replay.value) == (live, dashboard.past.replay.max)
 
-    dashboard.replay.value = 0
-    dashboard.replay.value = dashboard.replay.max
+    dashboard.past.replay.value = 0
+    dashboard.past.replay.value = dashboard.past.replay.max
     assert dashboard.join(TIMEOUT)
     assert dashboard._loop.view.replay is None
 
@@ -336,12 +336,12 @@ def test_the_scrubber_replays_and_comes_back(make: Any) -> None:
 def test_training_goes_on_while_one_looks_back(make: Any) -> None:
     dashboard = make()
     click(dashboard, "Start")
-    until(lambda: dashboard.replay.max >= 4)
-    dashboard.replay.value = 1
+    until(lambda: dashboard.past.replay.max >= 4)
+    dashboard.past.replay.value = 1
     until(lambda: dashboard._loop.view.replay == 1)
-    step, snapshots = len(dashboard.history), dashboard.replay.max
-    until(lambda: len(dashboard.history) > step + 10 and dashboard.replay.max > snapshots)
-    assert dashboard.replay.value == 1
+    step, snapshots = len(dashboard.history), dashboard.past.replay.max
+    until(lambda: len(dashboard.history) > step + 10 and dashboard.past.replay.max > snapshots)
+    assert dashboard.past.replay.value == 1
 
 
 def test_the_history_stays_small_and_covers_the_run() -> None:
@@ -357,7 +357,7 @@ def test_the_history_stays_small_and_covers_the_run() -> None:
 
 
 def exported(dashboard: LiveTraining, kind: str) -> Path:
-    dashboard.exports[kind].click()
+    dashboard.past.exports[kind].click()
     assert dashboard.join(TIMEOUT)
     (path,) = Path.cwd().glob(f"*.{kind}")
     assert str(path) in dashboard.message.value
@@ -367,7 +367,7 @@ def exported(dashboard: LiveTraining, kind: str) -> Path:
 def test_exports_are_files_that_others_can_read(make: Any) -> None:
     dashboard = make()
     click(dashboard, "Start")
-    until(lambda: dashboard.replay.max >= 4)
+    until(lambda: dashboard.past.replay.max >= 4)
     click(dashboard, "Pause")
     assert picture(exported(dashboard, "png").read_bytes()).size == (960, 270)
     with Image.open(exported(dashboard, "gif")) as animation:
@@ -386,7 +386,7 @@ def test_exports_that_cannot_be_made_say_why_and_training_lives(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dashboard = make()
-    dashboard.exports["gif"].click()
+    dashboard.past.exports["gif"].click()
     assert dashboard.join(TIMEOUT)
     assert "train first" in dashboard.message.value
 
@@ -395,7 +395,7 @@ def test_exports_that_cannot_be_made_say_why_and_training_lives(
 
     monkeypatch.setattr("os.fsync", full)
     click(dashboard, "Start")
-    dashboard.exports["csv"].click()
+    dashboard.past.exports["csv"].click()
     until(lambda: "No space left" in dashboard.message.value)
     assert dashboard.status == "training"
     assert list(Path.cwd().iterdir()) == []
@@ -551,6 +551,25 @@ def test_a_worker_survives_a_crash_and_wakes_again() -> None:
     assert len(turns) == 2
 
 
+def test_the_threads_take_one_core_and_give_the_setting_back(make: Any) -> None:
+    def in_a_new_thread() -> int:
+        found: list[int] = []
+        thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    mine, others = torch.get_num_threads(), in_a_new_thread()
+    first, second = make(), make()
+    for dashboard in (first, second):
+        click(dashboard, "Start")
+        until(lambda dashboard=dashboard: len(dashboard.history) > 1)
+    assert torch.get_num_threads() == mine
+    first.close()
+    second.close()
+    assert (torch.get_num_threads(), in_a_new_thread()) == (mine, others)
+
+
 def test_many_wakes_from_many_threads_lose_no_wish() -> None:
     mail, done, running = Mailbox(), [], []
 
@@ -609,7 +628,7 @@ def test_500_random_events_from_4_threads(make: Any) -> None:
     dashboard = make(TwoMoons())
     noise = dashboard.noise
     sliders = dashboard._observation.sliders
-    buttons = [*dashboard.buttons.values(), dashboard.live, dashboard._observation.children[-1]]
+    buttons = [*dashboard.buttons.values(), dashboard.past.live, dashboard._observation.children[-1]]
     actions: list[Callable[[random.Random], None]] = [
         *[lambda _, button=button: button.click() for button in buttons],
         *[lambda _: dashboard.buttons["Start"].click()] * 6,
@@ -623,7 +642,7 @@ def test_500_random_events_from_4_threads(make: Any) -> None:
         randomly(dashboard.solver_steps, range(1, 9)),
         randomly(dashboard.level, [0.1, 1.0]),
         randomly(dashboard.run_steps, [5, 50, 5000]),
-        lambda chance: setattr(dashboard.replay, "value", chance.randint(0, dashboard.replay.max)),
+        lambda chance: setattr(dashboard.past.replay, "value", chance.randint(0, dashboard.past.replay.max)),
         *[
             lambda chance, s=s: setattr(s, "value", chance.uniform(s.min, s.max))
             for s in sliders
@@ -631,7 +650,7 @@ def test_500_random_events_from_4_threads(make: Any) -> None:
         lambda chance: setattr(
             dashboard._observation.plane, "point", [chance.uniform(-1, 1), chance.uniform(-1, 1)]
         ),
-        lambda _: dashboard.exports["png"].click(),
+        lambda _: dashboard.past.exports["png"].click(),
     ]
     click(dashboard, "Start")
     abuse(dashboard, actions, 500)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from diffsbi_edu import diagnostics
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.widgets.camera import Camera, View
 from diffsbi_edu.widgets.canvas import png_bytes
+from diffsbi_edu.widgets.cores import SMALL_STEP, one_core
 from diffsbi_edu.widgets.export import csv_bytes, gif_bytes
 from diffsbi_edu.widgets.frames import POINTS_SHOWN, Frame
 from diffsbi_edu.widgets.snapshots import Snapshot, SnapshotHistory
@@ -25,7 +27,7 @@ from diffsbi_edu.widgets.worker import Mailbox, Worker
 FRAME_SECONDS = 0.27  # a frame this often while training ...
 FRAME_SHARE = 0.17  # ... but drawing takes at most this share of the time
 HURRY_SECONDS = 0.1  # ... and what the user has just changed is shown after this
-C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 10.0, 0.03
+C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 12.0, 0.02
 # A classifier trained to the end takes seconds: 0.2 s in passing, 0.8 s when a run has ended.
 QUICK_C2ST, FULL_C2ST = {"folds": 3, "max_epochs": 80}, {"folds": 5, "max_epochs": 200}
 GIF_FRAMES, CSV_SAMPLES = 60, 2000
@@ -61,7 +63,7 @@ class LiveLoop:
         self._show, self._tell, self._write, self._draw_x = show, tell, write, draw_x
         self.view = View(x_obs)
         self.mail = Mailbox()
-        self.worker = Worker(self._turn, name="diffsbi-live-training")
+        self.worker = Worker(self._turn, "diffsbi-live-training", self._cores)
         self.snapshots = SnapshotHistory()
         self.c2st: float | None = None
         self.blocking = False  # inside `run`, which needs no page
@@ -86,6 +88,10 @@ class LiveLoop:
         self.worker.wake()
 
     # --- everything below runs in the worker's thread ---
+
+    def _cores(self) -> AbstractContextManager[None]:
+        weights = sum(p.numel() for p in self.trainer.model.parameters())
+        return one_core(weights * self.trainer.knobs.batch_size < SMALL_STEP)
 
     def _turn(self) -> bool:
         for name, value in self.mail.take():

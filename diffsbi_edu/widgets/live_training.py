@@ -17,6 +17,7 @@ from diffsbi_edu.widgets import controls as ui
 from diffsbi_edu.widgets.cells import close_tree, replace_previous
 from diffsbi_edu.widgets.export import download_link, write_file
 from diffsbi_edu.widgets.frames import Frame
+from diffsbi_edu.widgets.history_panel import HistoryPanel
 from diffsbi_edu.widgets.live_loop import LiveLoop
 from diffsbi_edu.widgets.observation import ObservationPicker
 from diffsbi_edu.widgets.trainer import Trainer
@@ -183,11 +184,7 @@ class LiveTraining(ipywidgets.VBox):
     def _show(self, frame: Frame) -> None:
         self.image.value = frame.png
         self.summary.value = _summary(frame, str(self.model.device))
-        last = max(frame.snapshots - 1, 0)
-        if self.replay.max != last:
-            self.replay.max = self.player.max = last
-        if frame.replay is None and self.replay.value != last:
-            self.replay.value = last
+        self.past.show(frame)
 
     def _tell(self, message: str) -> None:
         self.message.value = f'<div role="status">{escape(message)}</div>'
@@ -222,13 +219,14 @@ class LiveTraining(ipywidgets.VBox):
             self.buttons[name] = button
         self.noise = ui.NoiseControls(self.model.schedule, full=False)
         self.noise.on_change(lambda: loop.setting("schedule", self._build_schedule))
+        self.past = HistoryPanel(loop)
         panels = ipywidgets.HBox(
             [
                 self._observation,
                 ipywidgets.VBox(
                     [ui.titled("Noise", [self.noise]), self._build_training(knobs, steps)]
                 ),
-                ipywidgets.VBox([self._build_sampling(), self._build_history()]),
+                ipywidgets.VBox([self._build_sampling(), self.past]),
             ],
             layout={"flex_flow": "row wrap", "grid_gap": "12px"},
         )
@@ -265,47 +263,8 @@ class LiveTraining(ipywidgets.VBox):
             self._connect(getattr(self, name), name)
         return ui.titled("Sampling", [self.sampler, self.solver_steps, self.level])
 
-    def _build_history(self) -> Any:
-        self.replay = ui.whole_slider("snapshot", 0, 0, 0, "go back to how the posterior formed")
-        self.player = ipywidgets.Play(
-            value=0, min=0, max=0, interval=150, description="replay", show_repeat=False
-        )
-        ipywidgets.jslink((self.player, "value"), (self.replay, "value"))
-        self.replay.observe(self._on_replay, "value")
-        self.live = ipywidgets.Button(
-            description="Live", icon="forward", tooltip="back to the present",
-            layout={"width": "80px"},
-        )  # fmt: skip
-        self.live.on_click(lambda _: self._loop.setting("replay", None))
-        self.exports = {}
-        for kind, what in (
-            ("png", "this picture"),
-            ("gif", "how the posterior formed"),
-            ("csv", "2,000 posterior draws"),
-        ):
-            button = ipywidgets.Button(
-                description=kind.upper(), icon="download", tooltip=f"save {what}",
-                layout={"width": "80px"},
-            )  # fmt: skip
-            button.on_click(lambda _, kind=kind: self._loop.command("export", kind))
-            self.exports[kind] = button
-        return ui.titled(
-            "History and export",
-            [
-                ipywidgets.HBox([self.player, self.live]),
-                self.replay,
-                ipywidgets.HBox([*self.exports.values()]),
-            ],
-        )
-
     def _connect(self, control: Any, setting: str) -> None:
         control.observe(lambda change: self._loop.setting(setting, change["new"]), "value")
-
-    def _on_replay(self, change: dict[str, Any]) -> None:
-        if not self._loop.worker.current:  # that is our own following of the newest snapshot
-            # The newest snapshot is the present; so is the one before: a frame may come in between.
-            at_end = change["new"] >= self.replay.max - 1
-            self._loop.setting("replay", None if at_end else change["new"])
 
 
 def _summary(frame: Frame, device: str) -> str:

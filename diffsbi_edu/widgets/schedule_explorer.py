@@ -13,6 +13,7 @@ from diffsbi_edu.problems import Problem
 from diffsbi_edu.schedules import EDM, NoiseSchedule
 from diffsbi_edu.widgets import controls as ui
 from diffsbi_edu.widgets.cells import close_tree, replace_previous
+from diffsbi_edu.widgets.cores import one_core
 from diffsbi_edu.widgets.exact import exact_target, latent_map
 from diffsbi_edu.widgets.observation import ObservationPicker
 from diffsbi_edu.widgets.schedule_pictures import Process, ProcessPicture, SchedulePicture
@@ -54,7 +55,7 @@ class ScheduleExplorer(ipywidgets.VBox):
         _check(self._given)
         self.schedule: NoiseSchedule = EDM() if schedule is None else schedule
         self._mail = Mailbox()
-        self._worker = Worker(self._turn, name="diffsbi-schedule-explorer")
+        self._worker = Worker(self._turn, "diffsbi-schedule-explorer", one_core)
         self._curves = SchedulePicture()
         self._process: Process | None = None
         self._stale = True

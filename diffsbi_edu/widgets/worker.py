@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 
@@ -60,6 +61,7 @@ class Worker:
         turn: does one short piece of work; returns whether more is waiting. Never runs twice at
             the same time.
         name: of the thread.
+        around: makes a context that the thread works in.
 
     Example:
         >>> left = [3, 2, 1]
@@ -69,8 +71,13 @@ class Worker:
         (True, [])
     """
 
-    def __init__(self, turn: Callable[[], bool], name: str) -> None:
-        self._turn, self._name = turn, name
+    def __init__(
+        self,
+        turn: Callable[[], bool],
+        name: str,
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._turn, self._name, self._around = turn, name, around
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._woken = self._closed = False
@@ -117,6 +124,10 @@ class Worker:
         return self.join(timeout)
 
     def _work(self) -> None:
+        with self._around():
+            self._work_inside()
+
+    def _work_inside(self) -> None:
         more = True
         while True:
             with self._lock:

@@ -25,7 +25,8 @@ import lab
 from conftest import find_chromium
 
 HEADLESS = """
-import time
+import time, torch
+from diffsbi_edu.widgets.cores import one_core
 def headless(seconds):
     model = ds.ConditionalDiffusion(ds.problems.TwoMoons(), device="cpu", seed=0)
     start = None
@@ -100,7 +101,7 @@ def measure(page: Any, address: str, seconds: float, rounds: int) -> dict[str, A
         first.append(time.perf_counter() - start)
     page.locator(".diffsbi-plane img").wait_for()
 
-    ratios, frames, headless, live = [], [], [], []
+    ratios, frames, headless, single, live = [], [], [], [], []
     for _ in range(rounds):
         headless.append(kernel.ask("", f"headless({seconds / 2})", seconds))
         page.locator("button", has_text="Start").first.click()
@@ -117,6 +118,8 @@ def measure(page: Any, address: str, seconds: float, rounds: int) -> dict[str, A
         page.locator("button", has_text="Pause").first.click()
         until_it_says(page, "paused")
         headless.append(kernel.ask("", f"headless({seconds / 2})", seconds))
+        on_one = f"with one_core(): single = headless({seconds / 2})"
+        single.append(kernel.ask(on_one, "single", seconds))
         ratios.append(live[-1] / statistics.mean(headless[-2:]))
 
     # A control's effect: from a key on a slider to the next picture, while it trains.
@@ -136,8 +139,10 @@ def measure(page: Any, address: str, seconds: float, rounds: int) -> dict[str, A
         "first frame (s)": first,
         "frames/s": frames,
         "headless pairs/s": headless,
+        "... on one core": single,
         "live pairs/s": live,
         "live / headless": ratios,
+        "live / one core": [a / b for a, b in zip(live, single)],
         "control's effect (s)": delays,
     }
 

@@ -626,9 +626,10 @@ def randomly(control: Any, values: Any) -> Callable[[random.Random], None]:
 
 def test_500_random_events_from_4_threads(make: Any) -> None:
     dashboard = make(TwoMoons())
-    noise = dashboard.noise
+    noise, past = dashboard.noise, dashboard.past
     sliders = dashboard._observation.sliders
-    buttons = [*dashboard.buttons.values(), dashboard.past.live, dashboard._observation.children[-1]]
+    draw_x = dashboard._observation.children[-1]
+    buttons = [*dashboard.buttons.values(), past.live, draw_x]
     actions: list[Callable[[random.Random], None]] = [
         *[lambda _, button=button: button.click() for button in buttons],
         *[lambda _: dashboard.buttons["Start"].click()] * 6,
@@ -642,7 +643,7 @@ def test_500_random_events_from_4_threads(make: Any) -> None:
         randomly(dashboard.solver_steps, range(1, 9)),
         randomly(dashboard.level, [0.1, 1.0]),
         randomly(dashboard.run_steps, [5, 50, 5000]),
-        lambda chance: setattr(dashboard.past.replay, "value", chance.randint(0, dashboard.past.replay.max)),
+        lambda chance: setattr(past.replay, "value", chance.randint(0, past.replay.max)),
         *[
             lambda chance, s=s: setattr(s, "value", chance.uniform(s.min, s.max))
             for s in sliders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import ipywidgets
@@ -9,6 +10,7 @@ import ipywidgets
 from diffsbi_edu.widgets import controls as ui
 from diffsbi_edu.widgets.frames import Frame
 from diffsbi_edu.widgets.live_loop import LiveLoop
+from diffsbi_edu.widgets.trainer import Phase
 
 
 class HistoryPanel(ipywidgets.VBox):
@@ -19,7 +21,7 @@ class HistoryPanel(ipywidgets.VBox):
     """
 
     def __init__(self, loop: LiveLoop) -> None:
-        self._loop = loop
+        self._loop, self._moved = loop, 0.0
         self.replay = ui.whole_slider("snapshot", 0, 0, 0, "go back to how the posterior formed")
         self.player = ipywidgets.Play(value=0, min=0, max=0, interval=150, show_repeat=False)
         self.player.description = "replay"
@@ -47,7 +49,15 @@ class HistoryPanel(ipywidgets.VBox):
         )
 
     def show(self, frame: Frame) -> None:
-        """Follow the growing history; called from the worker's thread."""
+        """Follow the growing history; called from the worker's thread.
+
+        Once a second while training: the page answers each move with messages of its own, and the
+        kernel would spend more on them than on the picture.
+        """
+        now = time.monotonic()
+        if frame.phase is Phase.TRAINING and now - self._moved < 1.0:
+            return
+        self._moved = now
         last = max(frame.snapshots - 1, 0)
         if self.replay.max != last:
             self.replay.max = self.player.max = last

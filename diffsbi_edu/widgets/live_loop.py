@@ -24,7 +24,7 @@ from diffsbi_edu.widgets.snapshots import Snapshot, SnapshotHistory
 from diffsbi_edu.widgets.trainer import Phase, Trainer, in_plain_words
 from diffsbi_edu.widgets.worker import Mailbox, Worker
 
-FRAME_SECONDS = 0.27  # a frame this often while training ...
+FRAME_SECONDS = 0.29  # a frame this often while training ...
 FRAME_SHARE = 0.17  # ... but drawing takes at most this share of the time
 HURRY_SECONDS = 0.1  # ... and what the user has just changed is shown after this
 C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 12.0, 0.02
@@ -224,8 +224,9 @@ class LiveLoop:
         if self.trainer.phase is not Phase.TRAINING:
             return self._stale or self._redraw
         since = time.perf_counter() - self._last_frame
-        wait = HURRY_SECONDS if self._stale or self._redraw else FRAME_SECONDS
-        return since >= max(wait, self._frame_cost / FRAME_SHARE)
+        if self._stale or self._redraw:
+            return since >= HURRY_SECONDS
+        return since >= max(FRAME_SECONDS, min(self._frame_cost / FRAME_SHARE, 1.0))
 
     def _come_to_rest(self) -> None:
         """The last frame of a run: more draws, kept in the history, and its C2ST."""

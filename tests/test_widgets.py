@@ -774,3 +774,15 @@ def test_abuse_of_the_explorer(explorer: ScheduleExplorer) -> None:
     noise.sigma_min.value, noise.sigma_max.value = 0.001, 20.0
     shown(explorer)
     assert "sigma" not in explorer.message.value
+
+
+def test_a_redraw_keeps_the_message_of_an_impossible_setting(explorer: ScheduleExplorer) -> None:
+    explorer.noise.sigma_max.value = 1.0
+    explorer.noise.sigma_min.value = 2.0
+    assert explorer.join(TIMEOUT)
+    explorer.position.value = 3  # draws another step of what is shown
+    assert explorer.join(TIMEOUT)
+    assert "sigma_min &lt; sigma_max" in explorer.message.value
+    explorer.noise.sigma_min.value = 0.01
+    assert explorer.join(TIMEOUT)
+    assert "sigma_min" not in explorer.message.value

@@ -59,6 +59,7 @@ class ScheduleExplorer(ipywidgets.VBox):
         self._curves = SchedulePicture()
         self._process: Process | None = None
         self._stale = True
+        self._complaint = ""
         super().__init__(self._build(x_obs), layout={"max_width": "980px"})
         if self.comm is not None:
             self.comm.on_close(lambda _: self._worker.close(0.0))
@@ -91,13 +92,15 @@ class ScheduleExplorer(ipywidgets.VBox):
                 self._solve()
             self._draw()
         except ValueError as error:  # an impossible setting: say so, and keep what is shown
-            self._tell(str(error))
+            self._complaint = str(error)
+            self._tell(self._complaint)
         except Exception as error:
             self._tell(f"{type(error).__name__}: {error}")
         return False
 
     def _do_schedule(self, _: Any) -> None:
         self.schedule = self.noise.build()
+        self._complaint = ""
         self._stale = True
 
     def _do_solve(self, _: Any) -> None:
@@ -127,12 +130,14 @@ class ScheduleExplorer(ipywidgets.VBox):
         self._stale = True
 
     def _solve(self) -> None:
-        self._stale = False
+        self._stale, was_impossible = False, self._process is None
         target = exact_target(self.problem, self.x_obs, self._to_latent, DRAWS)
         steps = self.steps.value
         self._process = Process.solve(self.schedule, target, self.sampler.value, steps)
         if self._process is None:
             raise ValueError(target.why_not)
+        if was_impossible:
+            self._complaint = ""
         if self.position.max != steps:
             share = self.position.value / self.position.max
             self.position.max = self.player.max = steps
@@ -147,7 +152,7 @@ class ScheduleExplorer(ipywidgets.VBox):
         self.curves.value = self._curves.canvas.png()
         self._particles.show(self._process, index)
         self.particles.value = self._particles.canvas.png()
-        self._tell("")
+        self._tell(self._complaint)  # a redraw does not make an impossible setting possible
         self.readout.value = (
             f"step {index} of {self.steps.value} &ensp;·&ensp; r = sigma/alpha = {ratio:.3g} &ensp;"
             f"·&ensp; alpha = {alpha:.3g} &ensp;·&ensp; sigma = {sigma:.3g}"

@@ -95,10 +95,10 @@ unit: $(STAMP)  ## unit, property and structure tests
 doctest: $(STAMP)  ## the examples in the docstrings
 	MPLBACKEND=Agg $(PYTEST) --doctest-modules $(ARGS) diffsbi_edu
 
-# One page after another, each with all the cores: pages train networks, and their time limits are
-# meant for a machine that does nothing else.
+# One page after another, each on one thread: on a busy machine torch's threads wait for one another
+# at every operation, and a page that takes a minute can take ten.
 notebooks: $(STAMP)  ## run every page and compare its outputs with the stored ones (nbval)
-	$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	$(ONE_THREAD) $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
 	  --nbval-cell-timeout=900 --timeout=0 --durations=5 $(ARGS) $(or $(NOTEBOOKS),notebooks)
 
 browser-test: $(STAMP)  ## drive the dashboards in Chromium; skips where there is none

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import random
 import threading
@@ -30,6 +31,12 @@ SMALL: dict[str, Any] = {"width": 16, "depth": 1, "device": "cpu", "batch_size":
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("diffsbi-")]
+
+
+def widget_registry() -> dict[str, Any]:
+    """Every open widget of this process."""
+    # By name: `ipywidgets.widgets.widget` the attribute is something else than the module.
+    return importlib.import_module("ipywidgets.widgets.widget")._instances
 
 
 def until(condition: Callable[[], Any], seconds: float = TIMEOUT) -> None:
@@ -471,6 +478,16 @@ def test_close_leaves_no_thread(make: Any) -> None:
     click(dashboard, "Start")
     assert not threads()
     assert dashboard.model.sample(dashboard.x_obs, 5).shape == (5, 2), "the model stays usable"
+
+
+def test_close_closes_every_widget() -> None:
+    """A link whose ends are gone, for one, would keep a page that is opened again from loading."""
+    before = set(widget_registry())
+    for kind in (LiveTraining, ScheduleExplorer):
+        dashboard = kind(Gaussian2D())
+        assert dashboard.join(TIMEOUT)
+        dashboard.close()
+    assert [w for key, w in widget_registry().items() if key not in before] == []
 
 
 def test_running_a_cell_again_closes_what_it_made(

@@ -56,7 +56,17 @@ def replace_previous(dashboard: Closable) -> None:
 
 
 def close_tree(box: Any) -> None:
-    """Close every widget inside a box, which ipywidgets itself leaves open."""
-    for child in getattr(box, "children", ()):
+    """Close every widget inside a box, with its layout and style, which ipywidgets leaves open.
+
+    Links between widgets are looked for in ``box.links``, controls not shown in ``box.unseen``. A
+    link that outlived its ends would keep a
+    page that is opened again waiting for them for ever.
+    """
+    for link in getattr(box, "links", ()):
+        link.close()
+    for child in (*getattr(box, "children", ()), *getattr(box, "unseen", ())):
         close_tree(child)
         child.close()
+    for part in (getattr(box, "style", None), getattr(box, "layout", None)):
+        if part is not None:
+            part.close()

@@ -93,7 +93,7 @@ class NoiseControls(ipywidgets.VBox):
     """
 
     def __init__(self, schedule: NoiseSchedule, *, full: bool) -> None:
-        training, grid = schedule.training, schedule.grid
+        training, spacing = schedule.training, schedule.grid
         normal = training if isinstance(training, LogNormal) else LogNormal()
         self.name = choice(
             "schedule", list(SCHEDULES), type(schedule).__name__,
@@ -112,9 +112,9 @@ class NoiseControls(ipywidgets.VBox):
             "sigma_max", schedule.sigma_max, 0.1, 100, "largest noise-to-signal ratio r"
         )
         self.grid = choice(
-            "solver grid", list(_GRIDS), type(grid).__name__, "spacing of the solver's noise levels"
+            "solver grid", list(_GRIDS), type(spacing).__name__, "spacing of the solver's noise levels"
         )
-        rho = grid.rho if isinstance(grid, Karras) else 7.0
+        rho = spacing.rho if isinstance(spacing, Karras) else 7.0
         self.rho = slider("rho", rho, 0.5, 12, 0.5, "Karras: large values step finer near 0")
         self.beta_min = log_slider(
             "beta_min", getattr(schedule, "beta_min", 0.1), 1e-3, 10, "first noise rate"
@@ -124,10 +124,9 @@ class NoiseControls(ipywidgets.VBox):
             "last noise rate",
         )  # fmt: skip
         ranges = [self.sigma_min, self.sigma_max, self.beta_min, self.beta_max]
-        shown = [self.training, self.mean, self.sd]
-        if full:
-            shown = [*ranges, *shown, self.grid, self.rho]
-        self.controls = [self.name, *shown]
+        levels, grid = [self.training, self.mean, self.sd], [self.grid, self.rho]
+        self.controls = [self.name, *ranges, *levels, *grid] if full else [self.name, *levels]
+        self.unseen = [] if full else [*ranges, *grid]  # as `schedule` has them
         for control in (self.name, self.training, self.grid):
             control.observe(lambda _: self._hide_what_has_no_effect(), "value")
         self._hide_what_has_no_effect()

@@ -26,7 +26,7 @@ class HistoryPanel(ipywidgets.VBox):
         self.player = ipywidgets.Play(value=0, min=0, max=0, interval=150, show_repeat=False)
         self.player.description = "replay"
         # In the page itself, without a detour by the kernel.
-        ipywidgets.jslink((self.player, "value"), (self.replay, "value"))
+        self.links = [ipywidgets.jslink((self.player, "value"), (self.replay, "value"))]
         self.replay.observe(self._on_replay, "value")
         self.live = _button("Live", "forward", "back to the present")
         self.live.on_click(lambda _: loop.setting("replay", None))

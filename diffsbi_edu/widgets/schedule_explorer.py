@@ -194,7 +194,7 @@ class ScheduleExplorer(ipywidgets.VBox):
         )
         self.player = ipywidgets.Play(value=self.position.value, min=0, max=20, interval=250)
         self.player.description = "play the reverse process"
-        ipywidgets.jslink((self.player, "value"), (self.position, "value"))
+        self.links = [ipywidgets.jslink((self.player, "value"), (self.position, "value"))]
         self.position.observe(lambda _: self._wish("draw"), "value")
         scrub = ipywidgets.HBox([self.player, self.position, self.readout])
         panels = ipywidgets.HBox(

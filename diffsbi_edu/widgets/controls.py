@@ -112,7 +112,7 @@ class NoiseControls(ipywidgets.VBox):
             "sigma_max", schedule.sigma_max, 0.1, 100, "largest noise-to-signal ratio r"
         )
         self.grid = choice(
-            "solver grid", list(_GRIDS), type(spacing).__name__, "spacing of the solver's noise levels"
+            "solver grid", list(_GRIDS), type(spacing).__name__, "spacing of the solver's levels"
         )
         rho = spacing.rho if isinstance(spacing, Karras) else 7.0
         self.rho = slider("rho", rho, 0.5, 12, 0.5, "Karras: large values step finer near 0")

@@ -58,9 +58,9 @@ def replace_previous(dashboard: Closable) -> None:
 def close_tree(box: Any) -> None:
     """Close every widget inside a box, with its layout and style, which ipywidgets leaves open.
 
-    Links between widgets are looked for in ``box.links``, controls not shown in ``box.unseen``. A
-    link that outlived its ends would keep a
-    page that is opened again waiting for them for ever.
+    Links between widgets are looked for in ``box.links``, controls not shown in
+    ``box.unseen``. A link that outlived its ends would keep a page that is opened again waiting for
+    them for ever.
     """
     for link in getattr(box, "links", ()):
         link.close()

@@ -147,14 +147,10 @@ def test_live_training(page: Any, address: str, folder: Path) -> None:
     plane.press("ArrowDown")
     lab.until(page, lambda: plane.get_attribute("aria-label") != clicked, "the arrow key")
     shown = new_frame(page, shown)
-    values = ask_kernel(
-        page,
-        "[dashboard.knobs.lr, dashboard._loop.view.solver_steps, dashboard.x_obs.tolist(), "
-        "dashboard._observation.plane.limits]",
-    )
-    lr, steps, ((x_1, x_2),), limits = json.loads(values)
-    assert lr == 0.005
-    assert steps == 11
+    settings = "[dashboard.knobs.lr, dashboard._loop.view.solver_steps]"
+    lab.until(page, lambda: ask_kernel(page, settings) == "[0.005, 11]", "the sliders' effect")
+    x = ask_kernel(page, "[*dashboard.x_obs[0].tolist(), *dashboard._observation.plane.limits]")
+    x_1, x_2, *limits = json.loads(x)
     assert (limits[0] + limits[1]) / 2 < x_1 < limits[1], "right of the middle"
     assert (limits[2] + limits[3]) / 2 < x_2 < limits[3], "above the middle"
     assert readout(page, "x 1") == f"{x_1:.2f}".replace("-", "−")

@@ -127,7 +127,7 @@ class LiveTraining(ipywidgets.VBox):
     @property
     def x_obs(self) -> torch.Tensor:
         """The chosen observation (N, F)."""
-        return self._loop.view.x_obs
+        return self._observation.x_obs
 
     @property
     def status(self) -> str:

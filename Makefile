@@ -93,7 +93,7 @@ unit: $(STAMP)  ## unit, property and structure tests
 	$(ONE_THREAD) $(PYTEST) -m "not browser" -n $(JOBS) $(ARGS) tests
 
 doctest: $(STAMP)  ## the examples in the docstrings
-	MPLBACKEND=Agg $(PYTEST) --doctest-modules $(ARGS) diffsbi_edu
+	$(ONE_THREAD) MPLBACKEND=Agg $(PYTEST) --doctest-modules $(ARGS) diffsbi_edu
 
 # One page after another, each on one thread: on a busy machine torch's threads wait for one another
 # at every operation, and a page that takes a minute can take ten.

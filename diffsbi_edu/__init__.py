@@ -5,7 +5,7 @@
 See ARCHITECTURE.md for the layout of the package, and `notebooks/00_start_here.ipynb` to begin.
 """
 
-from diffsbi_edu import course, diagnostics, plots, problems, schedules, widgets
+from diffsbi_edu import benchmark, course, diagnostics, plots, problems, schedules, widgets
 from diffsbi_edu.denoiser import IdealDenoiser
 from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import (
@@ -15,6 +15,7 @@ from diffsbi_edu.errors import (
     TrainingDiverged,
 )
 from diffsbi_edu.estimator import load
+from diffsbi_edu.flow import ConditionalFlow
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.run import Knobs, TrainState
 from diffsbi_edu.training import History, budget, fit, train
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "ConditionalDiffusion",
+    "ConditionalFlow",
     "History",
     "IdealDenoiser",
     "Knobs",
@@ -32,6 +34,7 @@ __all__ = [
     "SimulationError",
     "TrainState",
     "TrainingDiverged",
+    "benchmark",
     "budget",
     "course",
     "diagnostics",

@@ -253,22 +253,16 @@ class ConditionalDiffusion(Estimator):
             raise ValueError(f"steps must be at least 1, got {steps}.")
         if divergence == "auto":
             divergence = "exact" if self.latent_dim <= EXACT_DIVERGENCE_DIM else "hutchinson"
-        theta = self.check_theta(theta)
         x, batched = self.check_observation(x_obs)
-        if batched and (theta.ndim < 2 or theta.shape[-2] != len(x)):
-            raise ValueError(
-                f"for a batch of {len(x)} data sets theta must be (..., {len(x)}, D), got "
-                f"{tuple(theta.shape)}."
-            )
+        rows, outside = self.density_rows(theta, x, batched)
         s = self._summary(x)
-        rows = theta.reshape(-1, len(x), theta.shape[-1])
         chunk = max(1, ROWS_AT_ONCE // (4 * len(x)))
         generator = make_generator(seed, self.device)
         parts = [
             self._log_prob_rows(part, s, steps, divergence == "exact", generator)
             for part in rows.split(chunk)
         ]
-        return torch.cat(parts).reshape(theta.shape[:-1])
+        return torch.cat(parts).reshape(outside.shape).masked_fill(outside, -math.inf)
 
     def _summary(self, x: torch.Tensor) -> torch.Tensor:
         """s (B, S) without gradients; for one data set it broadcasts against any number of rows."""
@@ -283,10 +277,6 @@ class ConditionalDiffusion(Estimator):
         exact: bool,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        support: Any = self.problem.prior_on(self.device).support
-        inside = support.check(theta)
-        reference = self.to_latent.inverse(torch.zeros(self.latent_dim, device=self.device))
-        theta = torch.where(inside[..., None], theta, reference)
         z = self.to_latent(theta)
         signs = torch.randn(z.shape, generator=generator, device=z.device).sign()
         log_q = flow_log_prob(
@@ -297,4 +287,4 @@ class ConditionalDiffusion(Estimator):
             steps=steps,
             probe=None if exact else signs,
         )
-        return (log_q + self.to_latent.log_abs_det(theta)).masked_fill(~inside, -math.inf)
+        return log_q + self.to_latent.log_abs_det(theta)

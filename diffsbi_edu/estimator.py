@@ -137,6 +137,25 @@ class Estimator(nn.Module):
             )
         return theta.to(self.device, torch.float32)
 
+    def density_rows(
+        self, theta: Any, x: torch.Tensor, batched: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """theta (..., D) or (..., B, D) as rows (R, B, D), and where it is outside the support.
+
+        Outside, where no latent z exists, the rows hold a point inside instead.
+        """
+        theta = self.check_theta(theta)
+        if batched and (theta.ndim < 2 or theta.shape[-2] != len(x)):
+            raise ValueError(
+                f"for a batch of {len(x)} data sets theta must be (..., {len(x)}, D), got "
+                f"{tuple(theta.shape)}."
+            )
+        support: Any = self.problem.prior_on(self.device).support
+        inside = support.check(theta)
+        reference = self.to_latent.inverse(torch.zeros(self.latent_dim, device=self.device))
+        theta = torch.where(inside[..., None], theta, reference)
+        return theta.reshape(-1, len(x), theta.shape[-1]), ~inside
+
     # --- to be filled in by the estimators ---
 
     def loss(

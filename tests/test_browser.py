@@ -205,6 +205,40 @@ def test_running_the_cell_again_and_closing_the_notebook(
     new_frame(page, first_frame(page))
 
 
+def test_stability_race(page: Any, address: str, folder: Path) -> None:
+    race = """
+race = ds.widgets.StabilityRace(
+    ds.problems.WitchsHat(2), flow="maf", seconds=100, pool=4096, device="cpu",
+    diffusion_settings={"width": 32, "depth": 1}, flow_settings={"width": 16, "depth": 2},
+)
+race
+"""
+    show(page, address, folder, "race.ipynb", race, "0")
+    shown = first_frame(page)
+    page.get_by_role("cell", name="ready").first.wait_for()
+
+    press(page, "Start")
+    page.get_by_role("cell", name=re.compile("training, .* of 100 s")).first.wait_for()
+    for _ in range(2):
+        shown = new_frame(page, shown)
+    by_key(page, "learning rate", "ArrowRight")
+    page.get_by_label("clip gradients at norm 1").uncheck()
+    page.get_by_label("x is").select_option("outside the box")
+    settings = "[race._race.knobs.lr, race._race.knobs.clip, race.results[0].status]"
+    wanted = "[0.005, inf, 'training']"
+    lab.until(page, lambda: ask_kernel(page, settings) == wanted, "the controls' effect")
+
+    press(page, "Pause")
+    page.get_by_role("cell", name="paused").first.wait_for()
+    page.get_by_label("opponent").select_option("neural spline flow")
+    page.get_by_role("cell", name="nsf").wait_for()
+    page.get_by_role("cell", name="ready").first.wait_for()
+    press(page, "Start")
+    new_frame(page, first_frame(page))
+    press(page, "Reset")
+    page.get_by_role("cell", name="ready").first.wait_for()
+
+
 def test_schedule_explorer(page: Any, address: str, folder: Path) -> None:
     show(page, address, folder, "explorer.ipynb", "ds.widgets.ScheduleExplorer()")
     curves, particles = first_frame(page, 0), first_frame(page, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from pathlib import Path
 
@@ -51,6 +52,60 @@ ANSWERS = {
             ("alpha = 1", lambda r: torch.stack([torch.ones_like(r), r], -1)),
             ("squares", lambda r: torch.stack([1 / (1 + r**2), r**2 / (1 + r**2)], -1)),
             (r"shape \(2, 4\), not \(4, 2\)", lambda r: torch.stack([r, r])),
+        ],
+    ),
+    "03 brim": (
+        checks.brim_share,
+        lambda b, d: 1 / (1 + (1 - b) / (b * 0.8**d)),
+        [
+            ("prior probability", lambda b, d: b),
+            ("spike's share", lambda b, d: 1 / (1 + b * 0.8**d / (1 - b))),
+            ("not normalised", lambda b, d: b * 0.8**d),
+            ("all d dimensions", lambda b, d: 0.8 * b / (0.8 * b + 1 - b)),
+            ("not divided", lambda b, d: b / 0.8**d / (b / 0.8**d + 1 - b)),
+        ],
+    ),
+    "03 density": (
+        checks.affine_log_density,
+        lambda z, m, s: torch.distributions.Normal(m, s).log_prob(z),
+        [
+            (
+                "Jacobian is missing",
+                lambda z, m, s: torch.distributions.Normal(0, 1).log_prob((z - m) / s),
+            ),
+            (
+                "wrong sign",
+                lambda z, m, s: torch.distributions.Normal(m, s).log_prob(z) + 2 * s.log(),
+            ),
+            ("log 2π", lambda z, m, s: -(((z - m) / s) ** 2) / 2 - s.log()),
+            (
+                "wrong way",
+                lambda z, m, s: torch.distributions.Normal(0, 1).log_prob(m + s * z) - s.log(),
+            ),
+        ],
+    ),
+    "03 couplings": (
+        checks.couplings_needed,
+        2 * 10 * math.log(16),
+        [("one half", 28), ("logarithms add", 160), ("two halves", 140)],
+    ),
+    "04 beta": (
+        checks.beta_marginal,
+        lambda a, n: torch.stack([(a + n)[1], (a + n)[0] + (a + n)[2]]),
+        [
+            ("already seen", lambda a, n: torch.stack([n[1], n[0] + n[2]])),
+            ("add the counts", lambda a, n: torch.stack([a[1], a[0] + a[2]])),
+            ("all the others", lambda a, n: torch.stack([(a + n)[1], (a + n).sum()])),
+            ("counts from 0", lambda a, n: torch.stack([(a + n)[0], (a + n)[1] + (a + n)[2]])),
+        ],
+    ),
+    "04 between": (
+        checks.share_between,
+        lambda log_density, level: 1 - (log_density > level.log()).double().mean(),
+        [
+            ("share inside", lambda d, level: (d > level.log()).float().mean()),
+            ("take exp", lambda d, level: (d < level).float().mean()),
+            ("share is a mean", lambda d, level: (d.exp() < level).float().sum()),
         ],
     ),
 }
@@ -141,9 +196,10 @@ def solutions() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "code"), solutions())
 def test_solutions_on_the_pages_are_right(page: str, code: str) -> None:
     """Run each solution as printed; the right check is the one that it satisfies."""
-    scope = {"torch": torch, "samples": EXACT}
+    given = {"torch": torch, "math": math, "samples": EXACT}
+    scope = dict(given)
     exec(compile(ast.parse(code), page, "exec"), scope)
-    answers = [v for k, v in scope.items() if k in ("answer", "guess_noise", "scales")]
+    answers = [v for k, v in scope.items() if k not in given and k != "__builtins__"]
     assert len(answers) == 1
     verdicts = [
         check(answers[0]) for check, _, _ in (v for k, v in ANSWERS.items() if k[:2] == page[:2])
@@ -153,11 +209,7 @@ def test_solutions_on_the_pages_are_right(page: str, code: str) -> None:
 
 def test_every_check_is_on_a_page() -> None:
     pages = "".join(p.read_text(encoding="utf-8") for p in NOTEBOOKS.glob("*.ipynb"))
-    for name in (
-        "probability",
-        "noise_guess",
-        "denoising_error",
-        "heun_calls",
-        "variance_preserving_scales",
-    ):
+    for name, check in vars(checks).items():
+        if name.startswith("_") or getattr(check, "__module__", "") != checks.__name__:
+            continue
         assert f"checks.{name}(" in pages, name

@@ -43,14 +43,20 @@ FLOORS = {
     "flow": 5,
     "run": 5,
     "training": 6,
-    "diagnostics": 7,
-    "plots": 8,
+    "plots": 7,
+    "diagnostics": 8,
     "widgets": 9,
     "course": 9,
     "benchmark": 9,
 }
-PLANNED = {"flow", "benchmark"}
-PAGES = ["00_start_here", "01_toy_gaussian", "02_noise_schedules"]
+PLANNED: set[str] = set()
+PAGES = [
+    "00_start_here",
+    "01_toy_gaussian",
+    "02_noise_schedules",
+    "03_witchs_hat",
+    "04_multimodal",
+]
 
 
 # ----------------------------------------------------------------------------- the library's code

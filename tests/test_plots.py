@@ -21,6 +21,14 @@ X = torch.randn(300, 1, 2, generator=GENERATOR)
 PATH = torch.randn(5, 30, 2, generator=GENERATOR)
 RATIOS = EDM().solver_grid(4)
 GRID = plots.grid_points()
+LINE = ([0, 1], [1, 1])
+AXIS = torch.linspace(-2, 2, 40)
+TABLE = torch.exp(-(AXIS[:, None] ** 2) - AXIS**2)
+RUNS = [
+    {"method": m, "lr": lr, "diverged": lr > 0.005, "c2st": 0.6, "worst_spike": 0.1,
+     "largest_grad_norm": 3.0}
+    for m in ("diffusion", "nsf") for lr in (1e-3, 1e-2)
+]  # fmt: skip
 LOSSES = torch.rand(200, generator=GENERATOR).tolist()
 
 FIGURES = {
@@ -36,6 +44,11 @@ FIGURES = {
     "trajectories in time": lambda: plots.trajectories(PATH[:, :, :1], RATIOS),
     "schedules": lambda: plots.schedules({name: s() for name, s in SCHEDULES.items()}),
     "loss_curve": lambda: plots.loss_curve(LOSSES, LOSSES),
+    "curves": lambda: plots.curves(
+        {"a": ([0, 1], [0, 2])}, exact=([0, 1], [1, 1]), xlabel="x", ylabel="y"
+    ),
+    "landscape": lambda: plots.landscape(AXIS, TABLE, {"draws": A, "others": B}),
+    "stability": lambda: plots.stability(RUNS),
     "tradeoff": lambda: plots.tradeoff({"euler": ([5, 10], [0.8, 0.6]), "heun": ([5], [0.7])}),
 }
 over_figures = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())

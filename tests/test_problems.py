@@ -427,7 +427,10 @@ def test_moving_a_prior_keeps_its_law() -> None:
 
 
 def test_names() -> None:
-    assert set(ds.problems.available()) == {"gaussian_2d", "two_moons", "gaussian_mixture_2d"}
+    assert set(ds.problems.available()) == {
+        "gaussian_2d", "two_moons", "gaussian_mixture_2d",
+        "witchs_hat", "sum_of_cosines", "dirichlet_multinomial",
+    }  # fmt: skip
     for name, kind in ds.problems.available().items():
         assert isinstance(ds.problems.get(name), kind)
         assert ds.problems.get(name).name == name

@@ -606,8 +606,10 @@ def test_ctrl_c_between_steps_saves(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-    import sys, torch, warnings
+    import signal, sys, torch, warnings
     import diffsbi_edu as ds
+    # What a shell's background job inherits is SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path.insert(0, {tests!r})
     from references import normal_problem, small_model
     torch.set_num_threads(1)
@@ -638,7 +640,10 @@ def test_a_real_ctrl_c(tmp_path: Path) -> None:
     assert process.stdout.readline() == "going\n"
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # a child that did not hear must not go on training beside later tests
     assert process.returncode == 0, err
     assert out.strip() == "usable"
     assert "interrupted after" in err

@@ -661,10 +661,7 @@ def test_500_random_events_from_4_threads(make: Any) -> None:
         randomly(dashboard.level, [0.1, 1.0]),
         randomly(dashboard.run_steps, [5, 50, 5000]),
         lambda chance: setattr(past.replay, "value", chance.randint(0, past.replay.max)),
-        *[
-            lambda chance, s=s: setattr(s, "value", chance.uniform(s.min, s.max))
-            for s in sliders
-        ],
+        *[lambda chance, s=s: setattr(s, "value", chance.uniform(s.min, s.max)) for s in sliders],
         lambda chance: setattr(
             dashboard._observation.plane, "point", [chance.uniform(-1, 1), chance.uniform(-1, 1)]
         ),

@@ -1,111 +1,17 @@
-"""Immediate checks of the pages' exercises: right, not yet (and why), or not answered yet.
+"""Immediate checks of the pages' exercises, by the page's number; see `verdicts`.
 
-A check never raises for a wrong answer, so a page runs to its end whatever is in it. Below the two
-general checks stand those of the pages, by the page's number; an unanswered exercise is `None`.
+An unanswered exercise is `None`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from diffsbi_edu.course.verdicts import Verdict, function, number
 from diffsbi_edu.denoiser import IdealDenoiser
-
-NOT_ANSWERED = "Not answered yet: put your answer in place of None and run this cell again."
-
-
-@dataclass(frozen=True, repr=False)
-class Verdict:
-    """What a check found: `correct` (None if there was no answer) and a message for the student."""
-
-    correct: bool | None
-    message: str
-
-    def __bool__(self) -> bool:
-        return self.correct is True
-
-    def __repr__(self) -> str:
-        return self.message
-
-
-def number(
-    answer: Any, expected: float, *, tolerance: float, hints: Mapping[str, float] | None = None
-) -> Verdict:
-    """Check a number.
-
-    Args:
-        answer: the student's; a float, an int, or a tensor of one element. None: not answered.
-        expected: the right one.
-        tolerance: largest absolute error that is still right.
-        hints: what is wrong → the answer that this mistake leads to.
-
-    Example:
-        >>> number(2.0, 4.0, tolerance=0.1, hints={"square it": 2.0})
-        Not yet: square it.
-    """
-    if answer is None:
-        return Verdict(None, NOT_ANSWERED)
-    try:
-        value = float(answer)
-    except (TypeError, ValueError, RuntimeError):
-        return Verdict(False, f"Not yet: a single number is asked for, this is {_what(answer)}.")
-    if not math.isfinite(value):
-        return Verdict(False, f"Not yet: the answer is a finite number, this is {value}.")
-    if abs(value - expected) <= tolerance:
-        return Verdict(True, "Correct.")
-    for hint, wrong in (hints or {}).items():
-        if abs(value - wrong) <= tolerance:
-            return Verdict(False, f"Not yet: {hint}.")
-    side = "small" if value < expected else "large"
-    return Verdict(False, f"Not yet: {value:.4g} is too {side}.")
-
-
-def function(
-    answer: Any,
-    expected: Callable[..., torch.Tensor],
-    inputs: tuple[Any, ...],
-    *,
-    tolerance: float = 1e-4,
-    hints: Mapping[str, Callable[..., torch.Tensor]] | None = None,
-) -> Verdict:
-    """Check a function of tensors by calling it.
-
-    Args:
-        answer: the student's function. None, or one that returns None: not answered.
-        expected: the right one.
-        inputs: what both are called with.
-        tolerance: largest absolute error that is still right.
-        hints: what is wrong → the function that this mistake leads to.
-    """
-    if answer is None:
-        return Verdict(None, NOT_ANSWERED)
-    if not callable(answer):
-        return Verdict(False, f"Not yet: a function is asked for, this is {_what(answer)}.")
-    try:
-        got = answer(*inputs)
-    except Exception as error:  # whatever a student's code may raise is for the student to read
-        return Verdict(False, f"Not yet: calling it raised {type(error).__name__}: {error}")
-    if got is None:
-        return Verdict(None, NOT_ANSWERED)
-    right = expected(*inputs)
-    if not isinstance(got, torch.Tensor):
-        return Verdict(False, f"Not yet: it should return a tensor, not {_what(got)}.")
-    if got.shape != right.shape:
-        return Verdict(
-            False, f"Not yet: it returns shape {tuple(got.shape)}, not {tuple(right.shape)}."
-        )
-    if _close(got, right, tolerance):
-        return Verdict(True, "Correct.")
-    for hint, wrong in (hints or {}).items():
-        if _close(got, wrong(*inputs), tolerance):
-            return Verdict(False, f"Not yet: {hint}.")
-    off = float((got.double().cpu() - right.double().cpu()).abs().max())
-    return Verdict(False, f"Not yet: the shape is right, but values are off by up to {off:.3g}.")
-
 
 # --- 00_start_here ------------------------------------------------------------------------------
 
@@ -206,13 +112,116 @@ def variance_preserving_scales(answer: Any) -> Verdict:
     )
 
 
-def _close(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
-    if a.shape != b.shape:
-        return False
-    return bool(((a.double().cpu() - b.double().cpu()).abs() <= tolerance).all())
+# --- 03_witchs_hat ------------------------------------------------------------------------------
 
 
-def _what(answer: Any) -> str:
-    if isinstance(answer, torch.Tensor):
-        return f"a tensor of shape {tuple(answer.shape)}"
-    return f"a {type(answer).__name__}"
+def brim_share(answer: Any) -> Verdict:
+    """Page 03: a function (brim, d) → posterior probability of the brim, for x well inside."""
+    brim = torch.tensor([0.05, 0.5, 0.9])
+    return function(
+        answer,
+        lambda b, d: b * 0.8**d / (b * 0.8**d + 1 - b),
+        (brim, 5),
+        hints={
+            "this is the prior probability; how dense is each part at this x?": lambda b, d: b,
+            "this is the spike's share": lambda b, d: (1 - b) / (b * 0.8**d + 1 - b),
+            "not normalised yet: divide by the sum of both parts": lambda b, d: b * 0.8**d,
+            "the box has sides of 0.8 in all d dimensions, not in one": lambda b, d: (
+                b * 0.8 / (b * 0.8 + 1 - b)
+            ),
+            "the brim's mass is its height b times the box's volume, not divided by it": (
+                lambda b, d: (b / 0.8**d) / (b / 0.8**d + 1 - b)
+            ),
+        },
+    )
+
+
+def affine_log_density(answer: Any) -> Verdict:
+    """Page 03: a function (z, m, s) → log density at z of z = m + s·u, u ~ N(0, 1)."""
+    z, m = torch.tensor([-1.0, 0.0, 2.5]), torch.tensor(0.5)
+    s = torch.tensor(0.2)
+
+    def normal(u: torch.Tensor) -> torch.Tensor:
+        return -0.5 * u**2 - 0.5 * math.log(2 * math.pi)
+
+    return function(
+        answer,
+        lambda z, m, s: normal((z - m) / s) - s.log(),
+        (z, m, s),
+        hints={
+            "the Jacobian is missing: how much does u change when z does?": lambda z, m, s: normal(
+                (z - m) / s
+            ),
+            "the Jacobian has the wrong sign: squeezing makes a density higher": lambda z, m, s: (
+                normal((z - m) / s) + s.log()
+            ),
+            "−½ log 2π is missing": lambda z, m, s: -0.5 * ((z - m) / s) ** 2 - s.log(),
+            "this runs the map the wrong way: u is (z − m)/s": lambda z, m, s: (
+                normal(m + s * z) - s.log()
+            ),
+        },
+    )
+
+
+def couplings_needed(answer: Any) -> Verdict:
+    """Page 03: affine couplings, each scaling half by at most e^0.1, to shrink all 16-fold."""
+    return number(
+        answer,
+        56,
+        tolerance=1.1,
+        hints={
+            "each coupling scales one half of the coordinates only": 28,
+            "factors multiply, so their logarithms add: e^0.1 each": 160,
+            "factors multiply, and each coupling scales one half only": 320,
+            "one coordinate needs 28; there are two halves, whatever the dimension": 140,
+        },
+    )
+
+
+# --- 04_multimodal ------------------------------------------------------------------------------
+
+
+def beta_marginal(answer: Any) -> Verdict:
+    """Page 04: the two parameters of a Dirichlet posterior's marginal, as a tensor (2,)."""
+    alpha, counts = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4.0, 0.0, 6.0])
+    return function(
+        answer,
+        lambda a, n: torch.stack([a[1] + n[1], (a + n).sum() - a[1] - n[1]]),
+        (alpha, counts),
+        hints={
+            "the prior's alpha counts like things already seen": lambda a, n: torch.stack(
+                [n[1], n.sum() - n[1]]
+            ),
+            "this is the prior's marginal; add the counts": lambda a, n: torch.stack(
+                [a[1], a.sum() - a[1]]
+            ),
+            "the second parameter is that of all the others, without this one": lambda a, n: (
+                torch.stack([a[1] + n[1], (a + n).sum()])
+            ),
+            "this is the first share; Python counts from 0": lambda a, n: torch.stack(
+                [a[0] + n[0], (a + n).sum() - a[0] - n[0]]
+            ),
+        },
+    )
+
+
+def share_between(answer: Any) -> Verdict:
+    """Page 04: a function (log_density, level) → share of draws below the level, as a tensor."""
+    log_density = torch.tensor([-3.0, -1.0, -0.5, -2.0, -4.0])
+    level = torch.tensor(0.2)
+    return function(
+        answer,
+        lambda log_density, level: (log_density.exp() < level).float().mean(),
+        (log_density, level),
+        hints={
+            "this is the share inside; we ask for the draws outside": lambda log_density, level: (
+                (log_density.exp() >= level).float().mean()
+            ),
+            "log densities are compared with a density: take exp": lambda log_density, level: (
+                (log_density < level).float().mean()
+            ),
+            "this is a number of draws; a share is a mean": lambda log_density, level: (
+                (log_density.exp() < level).float().sum()
+            ),
+        },
+    )

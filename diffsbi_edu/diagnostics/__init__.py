@@ -1,5 +1,46 @@
 """Diagnostics: samples in, numbers out."""
 
 from diffsbi_edu.diagnostics.c2st import c2st
+from diffsbi_edu.diagnostics.contraction import ContractionResult, contraction
+from diffsbi_edu.diagnostics.coverage import CoverageResult, expected_coverage
+from diffsbi_edu.diagnostics.discriminative import (
+    DiscriminativeResult,
+    discriminative_calibration,
+)
+from diffsbi_edu.diagnostics.local_c2st import LocalC2STResult, local_c2st
+from diffsbi_edu.diagnostics.mmd import MMDResult, mmd
+from diffsbi_edu.diagnostics.predictive import PredictiveResult, posterior_predictive
+from diffsbi_edu.diagnostics.sbc import SBCResult, sbc
+from diffsbi_edu.diagnostics.score import ScoreResult, log_score
+from diffsbi_edu.diagnostics.spikes import spikes
+from diffsbi_edu.diagnostics.spoilt import Error, Spoilt
+from diffsbi_edu.diagnostics.suite import Calibration, calibrate, calibrate_draws
+from diffsbi_edu.diagnostics.tarp import TARPResult, tarp
 
-__all__ = ["c2st"]
+__all__ = [
+    "Calibration",
+    "ContractionResult",
+    "CoverageResult",
+    "DiscriminativeResult",
+    "Error",
+    "LocalC2STResult",
+    "MMDResult",
+    "PredictiveResult",
+    "SBCResult",
+    "ScoreResult",
+    "Spoilt",
+    "TARPResult",
+    "c2st",
+    "calibrate",
+    "calibrate_draws",
+    "contraction",
+    "discriminative_calibration",
+    "expected_coverage",
+    "local_c2st",
+    "log_score",
+    "mmd",
+    "posterior_predictive",
+    "sbc",
+    "spikes",
+    "tarp",
+]

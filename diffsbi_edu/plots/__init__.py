@@ -6,26 +6,43 @@ things.
 """
 
 from diffsbi_edu.plots.base import EXACT, LEARNED, NOISE, PRIOR, SERIES, TRUTH, Picture
+from diffsbi_edu.plots.calibration import (
+    contraction,
+    coverage,
+    ecdf_difference,
+    predictive,
+    rank_histogram,
+)
+from diffsbi_edu.plots.landscape import landscape
 from diffsbi_edu.plots.posterior import corner, joint, scatter_pair
 from diffsbi_edu.plots.process import arrows, grid_points, marginals, schedules, trajectories
-from diffsbi_edu.plots.progress import loss_curve, tradeoff
+from diffsbi_edu.plots.progress import curves, loss_curve, tradeoff
+from diffsbi_edu.plots.study import stability
 
 __all__ = [
-    "joint",
-    "corner",
-    "scatter_pair",
-    "marginals",
-    "arrows",
-    "grid_points",
-    "trajectories",
-    "schedules",
-    "loss_curve",
-    "tradeoff",
-    "Picture",
-    "LEARNED",
     "EXACT",
-    "PRIOR",
+    "LEARNED",
     "NOISE",
-    "TRUTH",
+    "PRIOR",
     "SERIES",
+    "TRUTH",
+    "Picture",
+    "arrows",
+    "contraction",
+    "corner",
+    "coverage",
+    "curves",
+    "ecdf_difference",
+    "grid_points",
+    "joint",
+    "landscape",
+    "loss_curve",
+    "marginals",
+    "predictive",
+    "rank_histogram",
+    "scatter_pair",
+    "schedules",
+    "stability",
+    "tradeoff",
+    "trajectories",
 ]

@@ -1,4 +1,4 @@
-"""How training goes (`loss_curve`), and what accuracy costs (`tradeoff`)."""
+"""How training goes (`loss_curve`), what accuracy costs (`tradeoff`), and plain `curves`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from diffsbi_edu.plots.base import LEARNED, MARKERS, SERIES, SMALL, in_figure, on_axes
+from diffsbi_edu.plots.base import EXACT, LEARNED, MARKERS, SERIES, SMALL, in_figure, on_axes
 
 
 def loss_curve(
@@ -99,6 +99,48 @@ def tradeoff(
     if len(ticks) <= 12:
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
+    ax.set_xlabel(xlabel, fontsize=SMALL)
+    ax.set_ylabel(ylabel, fontsize=SMALL)
+    ax.set_title(title, fontsize=SMALL + 1)
+    ax.tick_params(labelsize=SMALL - 1)
+    ax.legend(fontsize=SMALL - 1, frameon=False)
+    return figure
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    exact: tuple[Sequence[float], Sequence[float]] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """Lines, one for each name, and the exact answer under them where there is one.
+
+    Args:
+        series: name → (x, y), of equal lengths.
+        exact: (x, y) of what is known exactly, drawn broad.
+        xlabel, ylabel: axis labels, with units.
+        title: of the panel.
+        ax: axes to draw on.
+
+    Raises:
+        ValueError: nothing to draw, or lengths that differ.
+
+    Example:
+        >>> curves({"learned": ([0, 1], [0.1, 0.9])}, ylabel="share").axes[0].get_ylabel()
+        'share'
+    """
+    every = [*series.values(), *([] if exact is None else [exact])]
+    if not every or any(len(x) == 0 or len(x) != len(y) for x, y in every):
+        raise ValueError("needs at least one line, each of as many x as y.")
+    figure, ax = on_axes(ax, 5.5, 3.4)
+    if exact is not None:
+        ax.plot(*exact, color=EXACT, linewidth=4, alpha=0.4, label="exact")
+    colours = [LEARNED, *SERIES[3:]]
+    for i, (name, (x, y)) in enumerate(series.items()):
+        ax.plot(x, y, color=colours[i % len(colours)], linewidth=1.4, label=name)
     ax.set_xlabel(xlabel, fontsize=SMALL)
     ax.set_ylabel(ylabel, fontsize=SMALL)
     ax.set_title(title, fontsize=SMALL + 1)

@@ -6,23 +6,36 @@ import re
 
 from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.problems.base import Problem
+from diffsbi_edu.problems.cosines import SumOfCosines
+from diffsbi_edu.problems.counts import DirichletMultinomial
 from diffsbi_edu.problems.gaussian import Gaussian2D
 from diffsbi_edu.problems.mixture import GaussianMixture2D
 from diffsbi_edu.problems.posterior import ExactPosterior, GaussianPosterior
 from diffsbi_edu.problems.two_moons import TwoMoons
+from diffsbi_edu.problems.witchs_hat import WitchsHat
 
 __all__ = [
+    "DirichletMultinomial",
     "ExactPosterior",
     "Gaussian2D",
     "GaussianMixture2D",
     "GaussianPosterior",
     "Problem",
+    "SumOfCosines",
     "TwoMoons",
+    "WitchsHat",
     "available",
     "get",
 ]
 
-_BUILT_IN: tuple[type[Problem], ...] = (Gaussian2D, TwoMoons, GaussianMixture2D)
+_BUILT_IN: tuple[type[Problem], ...] = (
+    Gaussian2D,
+    TwoMoons,
+    GaussianMixture2D,
+    WitchsHat,
+    SumOfCosines,
+    DirichletMultinomial,
+)
 
 
 def snake_case(name: str) -> str:

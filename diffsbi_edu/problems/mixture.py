@@ -10,7 +10,7 @@ from torch.distributions import Independent, Uniform
 
 from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.posterior import ExactPosterior
-from diffsbi_edu.runtime import normal_cdf
+from diffsbi_edu.problems.truncated import BoxNormals
 
 
 class GaussianMixture2D(Problem):
@@ -66,17 +66,8 @@ class MixturePosterior(ExactPosterior):
     """A mixture of two truncated normals about x, with closed-form weights."""
 
     def __init__(self, x: torch.Tensor, half_width: float, widths: tuple[float, float]) -> None:
-        self.x = x.double()
-        self.half_width = half_width
-        self.widths = torch.tensor(widths, dtype=torch.float64)
-        # Standardised box edges, (component, axis), reflected so that the box lies in the left tail
-        # of x < 0 too: the CDF is accurate there and rounds to 1 in the right one.
-        self._flip = torch.where(self.x > 0, 1.0, -1.0).double()
-        centre = self.x * self._flip
-        self._low = (-half_width - centre) / self.widths[:, None]
-        self._high = (half_width - centre) / self.widths[:, None]
-        mass = normal_cdf(self._high) - normal_cdf(self._low)
-        self._log_mass = mass.log().sum(-1)
+        self._normals = BoxNormals(x, widths, -half_width, half_width)
+        self._log_mass = self._normals.log_mass
         if not self._log_mass.isfinite().any():
             raise ValueError(
                 f"x_obs = {x.tolist()} is too improbable: too far from the prior's box."
@@ -84,19 +75,10 @@ class MixturePosterior(ExactPosterior):
 
     def _draw(self, n: int) -> torch.Tensor:
         weights = torch.softmax(self._log_mass, 0)
-        which = torch.multinomial(weights, n, replacement=True)
-        low, high = normal_cdf(self._low[which]), normal_cdf(self._high[which])
-        u = torch.rand(n, 2, dtype=torch.float64)
-        offset = torch.special.ndtri(low + u * (high - low)) * self.widths[which, None]
-        theta = self.x + self._flip * offset
-        return theta.clamp(-self.half_width, self.half_width)
+        return self._normals.draw(torch.multinomial(weights, n, replacement=True))
 
     def log_prob(self, theta: torch.Tensor) -> torch.Tensor:
         theta = theta.double().cpu()
-        squared = ((theta - self.x) ** 2).sum(-1, keepdim=True)
-        log_normal = -0.5 * squared / self.widths**2 - 2 * (
-            self.widths.log() + 0.5 * math.log(2 * math.pi)
-        )
-        log_density = torch.logsumexp(log_normal, -1) - torch.logsumexp(self._log_mass, 0)
-        outside = (theta.abs() > self.half_width).any(-1)
-        return log_density.masked_fill(outside, -math.inf).float()
+        log_density = torch.logsumexp(self._normals.log_normals(theta), -1)
+        log_density = log_density - torch.logsumexp(self._log_mass, 0)
+        return log_density.masked_fill(self._normals.outside(theta), -math.inf).float()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from diffsbi_edu import diagnostics
+from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.widgets.camera import Camera, View
 from diffsbi_edu.widgets.canvas import png_bytes
@@ -50,7 +51,7 @@ class LiveLoop:
     def __init__(
         self,
         problem: Problem,
-        trainer: Trainer,
+        trainer: Trainer[ConditionalDiffusion],
         x_obs: torch.Tensor,
         *,
         samples: int,

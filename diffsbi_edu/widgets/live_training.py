@@ -24,7 +24,7 @@ from diffsbi_edu.widgets.trainer import Trainer
 
 _KINDS = {"png": "image/png", "gif": "image/gif", "csv": "text/csv"}
 # One transparent pixel, until the first frame is drawn.
-_BLANK = bytes.fromhex(
+BLANK = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360000000000005000165f9a2e80000000049454e44ae426082"
 )
@@ -200,7 +200,7 @@ class LiveTraining(ipywidgets.VBox):
     def _build(self, knobs: Knobs, steps: int) -> list[Any]:
         loop = self._loop
         self.image = ipywidgets.Image(
-            value=_BLANK, format="png", layout={"width": "960px", "min_height": "270px"}
+            value=BLANK, format="png", layout={"width": "960px", "min_height": "270px"}
         )
         self.image.alt = "exact posterior, learned posterior, scores and training curves"
         self.summary, self.message = ipywidgets.HTML("preparing …"), ipywidgets.HTML()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
+from typing import Any, Generic, TypeVar
 
-from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import SimulationError, TrainingDiverged
+from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.run import Knobs, TrainState
 from diffsbi_edu.training import History, train
+
+Model = TypeVar("Model", bound=Estimator)
 
 
 class Phase(Enum):
@@ -25,7 +28,7 @@ class Phase(Enum):
     FAILED = "failed"
 
 
-class Trainer:
+class Trainer(Generic[Model]):
     """A model, the `train` generator that moves it, and what has happened so far.
 
     Args:
@@ -33,8 +36,10 @@ class Trainer:
         steps: length of a run.
         knobs: read by the loop before every step; change them at any time.
         seed: of the training data and noise; the same after every reset.
+        **settings: more arguments of `train`, such as data or decay.
 
     Example:
+        >>> from diffsbi_edu import ConditionalDiffusion
         >>> from diffsbi_edu.problems import Gaussian2D
         >>> def make():
         ...     return ConditionalDiffusion(Gaussian2D(), width=16, depth=1, device="cpu", seed=0)
@@ -47,9 +52,15 @@ class Trainer:
     """
 
     def __init__(
-        self, make_model: Callable[[], ConditionalDiffusion], steps: int, knobs: Knobs, seed: int
+        self,
+        make_model: Callable[[], Model],
+        steps: int,
+        knobs: Knobs,
+        seed: int,
+        **settings: Any,
     ) -> None:
         self._make_model, self.run_steps, self.knobs, self.seed = make_model, steps, knobs, seed
+        self._settings = settings
         self.model = make_model()
         self.phase = Phase.READY
         self.error: Exception | None = None
@@ -79,7 +90,7 @@ class Trainer:
         if self._states is None:
             length = steps or self.run_steps
             seed = self.seed + self._runs  # another run must not see the first one's data again
-            self._states = train(self.model, length, knobs=self.knobs, seed=seed)
+            self._states = train(self.model, length, knobs=self.knobs, seed=seed, **self._settings)
             self.goal = self.step + length
             self._runs += 1
         self.error = None
@@ -96,6 +107,10 @@ class Trainer:
         if running:
             self._end(Phase.STOPPED)
         return running
+
+    def finish(self) -> None:
+        """End the run as one that has done all it should."""
+        self._end(Phase.FINISHED)
 
     def fail(self, error: Exception) -> None:
         """End the run because of an error, which is kept."""

@@ -1,0 +1,80 @@
+"""The command line: `python -m diffsbi_edu.benchmark stability --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from diffsbi_edu import problems
+from diffsbi_edu.benchmark.stability import LRS, stability_study, summary, trials
+from diffsbi_edu.benchmark.trial import METHODS
+from diffsbi_edu.plots.study import stability
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of every command."""
+    top = argparse.ArgumentParser(prog="python -m diffsbi_edu.benchmark", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    study = commands.add_parser(
+        "stability",
+        help="methods × learning rates × depths × seeds: who diverges, who is accurate, how soon",
+    )
+    add = study.add_argument
+    add("--problem", default="witchs_hat", choices=sorted(problems.available()))
+    add("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    add("--lrs", nargs="+", type=float, default=list(LRS), help="peak learning rates")
+    add("--depths", nargs="+", type=float, default=[1.0], help="multiples of each default depth")
+    add("--seeds", type=int, default=3, help="seeds of each setting")
+    add("--clips", nargs="+", type=float, default=[1.0], help="largest gradient norms; inf: none")
+    budget = study.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=int, help="training steps of every run (default 1500)")
+    budget.add_argument("--seconds", type=float, help="training time of every run, instead")
+    add("--draws", type=int, default=1000, help="posterior draws for each C2ST")
+    add("--sims", type=int, default=500, help="simulations of SBC; 0: none")
+    add("--checks", type=int, default=4, help="C2STs on the way of each run")
+    add("--target", type=float, default=0.6, help="C2ST that the time to target waits for")
+    add("--workers", type=int, help="processes (default: one a core)")
+    add("--device", default="auto")
+    add("--out", type=Path, default=Path("stability"), help="folder for the table and figures")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    steps = None if options.seconds else options.steps or 1500
+    try:
+        grid = [
+            trial
+            for clip in options.clips
+            for trial in trials(
+                options.methods, options.lrs, options.depths, options.seeds,
+                clip=clip, steps=steps, seconds=options.seconds,
+            )
+        ]  # fmt: skip
+        rows = stability_study(
+            problems.get(options.problem), grid, path=options.out / "stability.csv",
+            draws=options.draws, n_sims=options.sims, target=options.target,
+            checks=options.checks, workers=options.workers, device=options.device,
+        )  # fmt: skip
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not rows:
+        return 1
+    stability(rows).savefig(options.out / "stability.png", dpi=110)
+    print(
+        f"{'method':>15} {'lr':>8} {'depth':>5} {'clip':>5} {'diverged':>8} {'C2ST':>6} {'KS':>6}"
+    )
+    for row in summary(rows):
+        print(
+            f"{row['method']:>15} {row['lr']:8.0e} {row['depth']:5d} {row['clip']:5g} "
+            f"{row['diverged']:8.0%} {row['c2st']:6.3f} {row['sbc_ks']:6.3f}"
+        )
+    print(f"{len(rows)} of {len(grid)} runs; table and figure in {options.out}")
+    return 0 if len(rows) == len(grid) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

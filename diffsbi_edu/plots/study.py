@@ -1,0 +1,88 @@
+"""Figures of a study: many runs, one dot each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from diffsbi_edu.plots.base import MARKERS, SERIES, SMALL, in_figure
+
+PANELS = (
+    ("c2st", "C2ST (0.5 is perfect)", False),
+    ("worst_spike", "worst loss spike (share of the gain)", True),
+    ("largest_grad_norm", "largest gradient norm", True),
+)
+
+
+def stability(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    panels: Sequence[tuple[str, str, bool]] = PANELS,
+    title: str = "",
+    figure: Figure | None = None,
+) -> Figure:
+    """What became of every run, against its learning rate: a dot a run, a line through the means.
+
+    Runs that diverged are crosses; those without a number stand at the top of their panel.
+
+    Args:
+        rows: of a stability study: ``method``, ``lr``, ``diverged`` and the panels' columns.
+        panels: (column, axis label, logarithmic?).
+        title: of the figure.
+        figure: an earlier figure of as many panels to draw upon.
+
+    Raises:
+        ValueError: no rows, or a column that they do not have.
+
+    Example:
+        >>> row = dict(method="nsf", lr=1e-3, diverged=False, c2st=0.6)
+        >>> stability([row], panels=[("c2st", "C2ST", False)]).axes[0].get_xlabel()
+        'peak learning rate'
+    """
+    needed = {"method", "lr", "diverged", *(name for name, _, _ in panels)}
+    if not rows or any(needed - row.keys() for row in rows):
+        raise ValueError(f"needs at least one row, each with the columns {sorted(needed)}.")
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    figure, axes = in_figure(figure, len(panels), 3.7 * len(panels), 3.0)
+    for ax, (column, label, logarithmic) in zip(axes, panels, strict=True):
+        ax.set_xscale("log")
+        if logarithmic:
+            ax.set_yscale("log")
+        lost: list[tuple[float, str]] = []
+        for i, method in enumerate(methods):
+            color, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
+            mine = [row for row in rows if row["method"] == method]
+            # Side by side, so that methods at one learning rate do not hide one another.
+            shift = 1.07 ** (i - (len(methods) - 1) / 2)
+            means: dict[float, list[float]] = {}
+            for row in mine:
+                value = row[column]
+                if value is None or not math.isfinite(value) or (logarithmic and value <= 0):
+                    if row["diverged"]:
+                        lost.append((row["lr"] * shift, color))
+                    continue
+                means.setdefault(row["lr"], []).append(value)
+                shape = "x" if row["diverged"] else marker
+                ax.plot(row["lr"] * shift, value, shape, color=color, ms=4, alpha=0.6)
+            lrs = sorted(means)
+            heights = [sum(means[lr]) / len(means[lr]) for lr in lrs]
+            ax.plot([lr * shift for lr in lrs], heights, color=color, linewidth=1.2, label=method)
+        for lr, color in lost:
+            ax.plot(lr, 0.97, "x", color=color, ms=6, transform=ax.get_xaxis_transform())
+        if column == "c2st":
+            ax.axhline(0.5, color="black", linestyle="dotted", linewidth=1)
+        ax.set_xlabel("peak learning rate", fontsize=SMALL)
+        ax.set_ylabel(label, fontsize=SMALL)
+        ax.tick_params(labelsize=SMALL - 1, which="both")
+    if not figure.legends:  # above the panels: within them it would hide some of the dots
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=len(labels),
+            fontsize=SMALL - 1, frameon=False,
+        )  # fmt: skip
+    if title:
+        figure.suptitle(title, fontsize=SMALL + 2)
+    return figure

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,7 @@ class TrainingRun:
         header = {
             "kind": "training run",
             "run": self._matching(),
+            "knobs": asdict(self.knobs),
             "progress": [self.step, self.seconds, self.pairs],
             "source": self.source.state(),
         }
@@ -222,6 +224,16 @@ class TrainingRun:
                     f"{path} belongs to another run: {key} was {header['run'].get(key)} and is now "
                     f"{mine.get(key)}. Use the same model and settings, or another file."
                 )
+        changed = [
+            f"{name} {was} → {now}"
+            for name, was in header["knobs"].items()
+            if was != (now := getattr(self.knobs, name))
+        ]
+        if changed:  # allowed, as it is while training runs; but seldom meant
+            warnings.warn(
+                f"resuming {path} with other settings, so not the same run: {', '.join(changed)}.",
+                stacklevel=3,
+            )
         model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         self.model.restore(model, path)
         self.twin.load_state_dict(model)  # buffers; the weights follow

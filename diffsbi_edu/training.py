@@ -10,9 +10,13 @@ in one flat vector, so that clipping, Adam and averaging are a few operations ea
 
 from __future__ import annotations
 
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -94,7 +98,8 @@ def train(
         seed: of simulations, noise and shuffling; same seed, same machine, same numbers.
         device: where to train; None for where the model is.
         checkpoint: file to save to every `checkpoint_every` steps and when the loop is left.
-        resume: go on from `checkpoint` if it exists, exactly as if never interrupted.
+        resume: go on from `checkpoint` if it exists, exactly as if never interrupted (with other
+            `Knobs` than before it warns, and goes on with the new ones).
 
     Raises:
         ValueError: impossible settings.
@@ -142,7 +147,9 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
     """Run `train` to its end under a progress bar and return its `History`.
 
     Ctrl-C (or a notebook's stop button) ends training early, with a warning, and loses nothing: the
-    history so far is returned with ``interrupted = True``, and the model has the weights so far.
+    step under way is finished, the history so far is returned with ``interrupted = True``, and the
+    model, and the checkpoint if there is one, hold all that was learnt. A second Ctrl-C does not
+    wait for the step.
 
     Args:
         model, steps, **settings: see `train`.
@@ -154,11 +161,14 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
     states = train(model, steps, **settings)
     bar = tqdm(total=steps, disable=not progress, unit="step")
     try:
-        for state in states:
-            history.append(state)
-            bar.update(state.step - bar.n)
-            if progress and state.step % 100 == 0:
-                bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
+        with _interrupt_between_steps() as asked:
+            for state in states:
+                history.append(state)
+                bar.update(state.step - bar.n)
+                if progress and state.step % 100 == 0:
+                    bar.set_postfix(loss=f"{state.loss:.4f}", refresh=False)
+                if asked.is_set():
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         history.interrupted = True
         warnings.warn(
@@ -170,6 +180,31 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
         states.close()  # type: ignore[attr-defined]
         bar.close()
     return history
+
+
+@contextmanager
+def _interrupt_between_steps() -> Iterator[threading.Event]:
+    """Within, a first Ctrl-C only sets the event; a second one interrupts at once, as usual.
+
+    A step moves weights, optimiser and generator one after another. Interrupted in the middle they
+    no longer belong together, and could not be saved.
+    """
+    asked = threading.Event()
+    usual = signal.getsignal(signal.SIGINT)
+    # Only the main thread may set handlers; and where Ctrl-C is ignored, it stays ignored.
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield asked
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def budget(*, cpu: int, gpu: int, device: str | torch.device = "auto") -> int:

@@ -605,6 +605,61 @@ def test_ctrl_c_between_steps_saves(tmp_path: Path) -> None:
     assert next(resumed).step == 8
 
 
+def interrupting(at: int, times: int = 1) -> Problem:
+    """A problem whose simulator gets Ctrl-C in the middle of its `at`-th call, `times` times."""
+    calls = []
+
+    def simulator(theta: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        for _ in range(times if len(calls) == at else 0):
+            signal.raise_signal(signal.SIGINT)
+        return theta + torch.randn_like(theta)
+
+    return Problem(normal_problem().prior, simulator)
+
+
+def test_ctrl_c_in_a_step_finishes_it_and_saves(tmp_path: Path) -> None:
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    path = tmp_path / "run.safetensors"
+    settings: dict[str, Any] = {"seed": 0, "batch_size": 16, "checkpoint": path, "progress": False}
+    try:
+        with pytest.warns(UserWarning, match="interrupted after"):
+            history = fit(small_model(interrupting(at=20)), 40, **settings)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert history.interrupted
+    resumed, whole = (small_model(interrupting(at=10**9)) for _ in range(2))
+    rest = fit(resumed, 40, resume=True, **settings)
+    assert rest[0].step == len(history) + 1
+    fit(whole, 40, seed=0, batch_size=16, progress=False)
+    for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    problem = interrupting(at=20, times=2)
+    try:
+        with pytest.warns(UserWarning, match="interrupted after"):
+            history = fit(small_model(problem), 40, seed=0, **SMALL)
+        # The step in which it came was given up: one fewer than with a single Ctrl-C.
+        with pytest.warns(UserWarning, match="interrupted after"):
+            patient = fit(small_model(interrupting(at=20)), 40, seed=0, **SMALL)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert len(patient) == len(history) + 1
+
+
+def test_resuming_with_other_knobs_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    first = train(small_model(), 20, batch_size=16, seed=0, checkpoint=path, checkpoint_every=5)
+    for _ in range(5):
+        next(first)
+    with pytest.warns(UserWarning, match=r"other settings.*lr 0\.006 → 0\.001"):
+        train(small_model(), 20, batch_size=16, lr=1e-3, checkpoint=path, resume=True)
+
+
 INTERRUPTED = """
     import signal, sys, torch, warnings
     import diffsbi_edu as ds

@@ -124,8 +124,8 @@ def main() -> None:
         theirs = min(reach(curve, level) for curve in flows.values())
         ours = reach(found["diffusion"], level)
         print(
-            f"  best flow {best}, C2ST {level:.3f} after {theirs:.1f} s; diffusion gets there after "
-            f"{ours:.1f} s: ratio {ours / theirs:.2f}"
+            f"  best flow {best}, C2ST {level:.3f} after {theirs:.1f} s; diffusion gets there "
+            f"after {ours:.1f} s: ratio {ours / theirs:.2f}"
         )
 
 

@@ -161,8 +161,8 @@ def test_mmd_is_that_of_sbi() -> None:
     biased = float(compute_rbf_mmd(a / sd, b / sd, bandwidth=1.3, mode="biased"))
     n, m = len(a), len(b)
     # Their estimate keeps the n + m ones on the diagonals; ours leaves them out.
-    kernel_a = float(torch.exp(-torch.cdist(a / sd, a / sd) ** 2 / (2 * 1.3**2)).mean())
-    kernel_b = float(torch.exp(-torch.cdist(b / sd, b / sd) ** 2 / (2 * 1.3**2)).mean())
+    kernel_a = float(torch.exp(-(torch.cdist(a / sd, a / sd) ** 2) / (2 * 1.3**2)).mean())
+    kernel_b = float(torch.exp(-(torch.cdist(b / sd, b / sd) ** 2) / (2 * 1.3**2)).mean())
     unbiased = biased + (kernel_a - 1) / (n - 1) + (kernel_b - 1) / (m - 1)
     assert mmd(a, b, bandwidth=1.3, permutations=1).mmd2 == pytest.approx(unbiased, abs=1e-9)
 

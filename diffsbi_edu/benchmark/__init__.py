@@ -1,5 +1,6 @@
 """Studies that compare methods, one row a run: see `python -m diffsbi_edu.benchmark --help`."""
 
+from diffsbi_edu.benchmark.power import ERRORS, TESTS, power_study, power_table, read_power
 from diffsbi_edu.benchmark.stability import (
     read_table,
     stability_study,
@@ -11,11 +12,16 @@ from diffsbi_edu.benchmark.table import MethodTable
 from diffsbi_edu.benchmark.trial import METHODS, Judge, Outcome, Trial, run_trial
 
 __all__ = [
+    "ERRORS",
     "METHODS",
     "Judge",
     "MethodTable",
     "Outcome",
+    "TESTS",
     "Trial",
+    "power_study",
+    "power_table",
+    "read_power",
     "read_table",
     "run_trial",
     "stability_study",

@@ -5,26 +5,22 @@ One tidy table, one row a run, kept on disk as it grows: an interrupted study go
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-import os
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
+from diffsbi_edu.benchmark.rows import Row, in_parallel, read_rows, workers_for, write_rows
 from diffsbi_edu.benchmark.trial import (
     METHODS,
     OUTCOME_FIELDS,
     TRIAL_FIELDS,
     Judge,
-    Outcome,
     Trial,
     run_trial,
 )
@@ -32,7 +28,6 @@ from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import resolve_device
 
-Row = dict[str, Any]
 COLUMNS = ["problem", *TRIAL_FIELDS, *OUTCOME_FIELDS]
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
@@ -125,8 +120,7 @@ def stability_study(
     """
     grid = list(trials() if grid is None else grid)
     device = str(resolve_device(device))
-    if workers is None:
-        workers = (os.cpu_count() or 1) if device == "cpu" else 1
+    workers = workers_for(device) if workers is None else workers
     if workers < 1 or checks < 1:
         raise ValueError(f"workers and checks must be at least 1, got {workers} and {checks}.")
     judge = Judge.of(
@@ -137,7 +131,8 @@ def stability_study(
     todo = [trial for trial in grid if _key(_settings(name, trial)) not in table]
     bar = tqdm(total=len(grid), initial=len(grid) - len(todo), disable=not progress, unit="run")
     try:
-        for trial, outcome in _run_all(todo, problem, judge, device, workers):
+        work = partial(run_trial, problem=problem, judge=judge, device=device)
+        for trial, outcome in in_parallel(todo, work, workers):
             row = _settings(name, trial) | {f: getattr(outcome, f) for f in OUTCOME_FIELDS}
             table[_key(row)] = row
             if path:
@@ -151,32 +146,6 @@ def stability_study(
         bar.close()
     keys = [_key(_settings(name, trial)) for trial in grid]
     return [table[key] for key in keys if key in table]
-
-
-def _run_all(
-    todo: list[Trial], problem: Problem, judge: Judge, device: str, workers: int
-) -> Iterator[tuple[Trial, Outcome]]:
-    """Every trial and its outcome, as they finish."""
-    if workers == 1 or len(todo) < 2:
-        for trial in todo:
-            yield trial, run_trial(trial, problem, judge, device)
-        return
-    # Fresh processes, not forks: a fork of a process whose torch has threads can hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
-    try:
-        waiting: dict[Future[Outcome], Trial] = {
-            pool.submit(run_trial, trial, problem, judge, device): trial for trial in todo
-        }
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield waiting.pop(future), future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 # --- the table on disk --------------------------------------------------------------------------
@@ -193,19 +162,7 @@ def _key(row: Row) -> tuple[Any, ...]:
 
 def write_table(path: str | Path, rows: Iterable[Row]) -> None:
     """Write rows as CSV, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", newline="", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
-    ) as file:
-        try:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    write_rows(path, rows, COLUMNS)
 
 
 def read_table(path: str | Path) -> list[Row]:
@@ -214,14 +171,7 @@ def read_table(path: str | Path) -> list[Row]:
     Raises:
         ValueError: the file is not such a table.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != COLUMNS:
-            raise ValueError(
-                f"{path} is not the table of a stability study (its columns are "
-                f"{reader.fieldnames}); give another path."
-            )
-        return [{column: _parsed(column, cell) for column, cell in row.items()} for row in reader]
+    return read_rows(path, COLUMNS, "stability", _parsed)
 
 
 _TEXT = {"problem", "method", "reason"}

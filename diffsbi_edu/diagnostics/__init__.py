@@ -7,6 +7,7 @@ from diffsbi_edu.diagnostics.discriminative import (
     DiscriminativeResult,
     discriminative_calibration,
 )
+from diffsbi_edu.diagnostics.export import calibration_to_arviz, to_arviz
 from diffsbi_edu.diagnostics.local_c2st import LocalC2STResult, local_c2st
 from diffsbi_edu.diagnostics.mmd import MMDResult, mmd
 from diffsbi_edu.diagnostics.predictive import PredictiveResult, posterior_predictive
@@ -33,6 +34,7 @@ __all__ = [
     "c2st",
     "calibrate",
     "calibrate_draws",
+    "calibration_to_arviz",
     "contraction",
     "discriminative_calibration",
     "expected_coverage",
@@ -43,4 +45,5 @@ __all__ = [
     "sbc",
     "spikes",
     "tarp",
+    "to_arviz",
 ]

@@ -14,6 +14,7 @@ from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import Seed, fresh_seed, make_generator
 
 NETWORKS = 5  # averaged
+ROWS_AT_ONCE = 2**16  # scored at a time: bounds memory, not results
 DRAWS_SHOWN = 4  # posterior draws of each data set that the classifier is trained on
 
 
@@ -116,6 +117,11 @@ class DiscriminativeTest:
         """Ranks (B,) of the truths' scores among those of their draws."""
         every = torch.cat([batch.theta[None], batch.samples])
         with torch.no_grad():
-            rows = self.features(every, batch.x)
-            scores = self.networks(rows.flatten(0, 1)).mean(0).reshape(rows.shape[:2])
+            parts = [
+                self.networks(self.features(part, batch.x).flatten(0, 1))
+                .mean(0)
+                .view(len(part), -1)
+                for part in every.split(max(1, ROWS_AT_ONCE // max(1, len(batch.theta))))
+            ]
+        scores = torch.cat(parts)
         return rank(scores[0], scores[1:], generator)

@@ -17,7 +17,7 @@ from diffsbi_edu.plots.landscape import landscape
 from diffsbi_edu.plots.posterior import corner, joint, scatter_pair
 from diffsbi_edu.plots.process import arrows, grid_points, marginals, schedules, trajectories
 from diffsbi_edu.plots.progress import curves, loss_curve, tradeoff
-from diffsbi_edu.plots.study import stability
+from diffsbi_edu.plots.study import power, stability
 
 __all__ = [
     "EXACT",
@@ -38,6 +38,7 @@ __all__ = [
     "landscape",
     "loss_curve",
     "marginals",
+    "power",
     "predictive",
     "rank_histogram",
     "scatter_pair",

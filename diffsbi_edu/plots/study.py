@@ -86,3 +86,61 @@ def stability(
     if title:
         figure.suptitle(title, fontsize=SMALL + 2)
     return figure
+
+
+def power(
+    rows: Sequence[Mapping[str, Any]],
+    tests: Sequence[str],
+    *,
+    level: float = 0.05,
+    title: str = "",
+    figure: Figure | None = None,
+) -> Figure:
+    """Power against the number of simulations: a panel for each error, a line for each test.
+
+    Args:
+        rows: of a power table: ``error``, ``n_sims`` and a share for each test.
+        tests: columns to draw.
+        level: false-alarm rate of the tests, drawn dotted.
+        title: of the figure.
+        figure: an earlier figure of as many panels to draw upon.
+
+    Raises:
+        ValueError: no rows, or a column that they do not have.
+
+    Example:
+        >>> row = dict(error="shifted", n_sims=100, sbc=0.7)
+        >>> power([row], ["sbc"]).axes[0].get_title()
+        'shifted'
+    """
+    needed = {"error", "n_sims", *tests}
+    if not rows or not tests or any(needed - row.keys() for row in rows):
+        raise ValueError(f"needs at least one row, each with the columns {sorted(needed)}.")
+    errors = list(dict.fromkeys(row["error"] for row in rows))
+    figure, axes = in_figure(figure, len(errors), 2.1 * len(errors) + 0.6, 2.6)
+    for ax, error in zip(axes, errors, strict=True):
+        mine = sorted((r for r in rows if r["error"] == error), key=lambda r: r["n_sims"])
+        sizes = [row["n_sims"] for row in mine]
+        for i, test in enumerate(tests):
+            # Lines at the same height would hide one another.
+            lift = 0.008 * (i - (len(tests) - 1) / 2)
+            ax.plot(
+                sizes, [row[test] + lift for row in mine], marker=MARKERS[i % len(MARKERS)], ms=3.5,
+                color=SERIES[i % len(SERIES)], linewidth=1.2, label=test,
+            )  # fmt: skip
+        ax.axhline(level, color="black", linestyle="dotted", linewidth=1)
+        ax.set_xscale("log")
+        ax.set_ylim(-0.05, 1.05)
+        ax.set_title(error, fontsize=SMALL)
+        ax.set_xlabel("simulations", fontsize=SMALL)
+        ax.tick_params(labelsize=SMALL - 1, which="both")
+    axes[0].set_ylabel("share of repeats with p < 0.05", fontsize=SMALL)
+    if not figure.legends:
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=len(labels),
+            fontsize=SMALL - 1, frameon=False,
+        )  # fmt: skip
+    if title:
+        figure.suptitle(title, fontsize=SMALL + 2)
+    return figure

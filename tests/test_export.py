@@ -16,7 +16,7 @@ arviz = pytest.importorskip("arviz", reason="make setup installs the extra `arvi
 
 def test_posterior_draws_are_the_same() -> None:
     problem = problems.Gaussian2D()
-    theta, x = problem.sample(1, seed=0, device="cpu")
+    _, x = problem.sample(1, seed=0, device="cpu")
     samples = problem.posterior(x[0]).sample((500,), seed=1)
     prior = problem.sample_prior(40, seed=2, device="cpu")
     replicated = problem.simulate(samples, seed=3)

@@ -44,9 +44,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
     run: list[Trial] = []
     real = stability.run_trial
 
-    def counting(one: Trial, *rest: Any) -> Outcome:
+    def counting(one: Trial, **rest: Any) -> Outcome:
         run.append(one)
-        return real(one, *rest)
+        return real(one, **rest)
 
     monkeypatch.setattr(stability, "run_trial", counting)
     return run
@@ -171,10 +171,10 @@ def test_ctrl_c_keeps_what_was_done(
 ) -> None:
     path, real = tmp_path / "study.csv", stability.run_trial
 
-    def impatient(one: Trial, *rest: Any) -> Outcome:
+    def impatient(one: Trial, **rest: Any) -> Outcome:
         if one.method == "maf":
             raise KeyboardInterrupt
-        return real(one, *rest)
+        return real(one, **rest)
 
     monkeypatch.setattr(stability, "run_trial", impatient)
     rows = stability_study(Gaussian2D(), grid(), path=path, **QUICK)

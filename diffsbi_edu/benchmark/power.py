@@ -167,9 +167,9 @@ def run_repeat(
         found = calibrate_draws(theta[:n], x[:n], draws, problem, seed=repeat.number)
         seconds = time.perf_counter() - start
         setting = Setting(problem.name, name, n, n_samples, repeat.number)
-        rows.append(
-            vars(setting) | found.p_values | {"suite": found.p_value, "seconds": round(seconds, 3)}
-        )
+        p_values = {test: round(p, 5) for test, p in found.p_values.items()}
+        suite = {"suite": round(found.p_value, 5), "seconds": round(seconds, 3)}
+        rows.append(vars(setting) | p_values | suite)
     return rows
 
 

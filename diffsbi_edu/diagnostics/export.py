@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,7 @@ def _chain(values: torch.Tensor) -> np.ndarray:
 
 def _from_groups(groups: Mapping[str, Mapping[str, np.ndarray]]) -> Any:
     try:
-        import arviz
+        arviz: Any = importlib.import_module("arviz")
     except ImportError:
         raise ImportError(
             "exporting to ArviZ needs the package arviz: pip install 'diffsbi-edu[arviz]'."

@@ -263,3 +263,31 @@ def test_schedule_explorer(page: Any, address: str, folder: Path) -> None:
 
     slider(page, "sigma_min").press("End")
     page.get_by_text("0 < sigma_min < sigma_max").wait_for()
+
+
+def test_calibration_lab(page: Any, address: str, folder: Path) -> None:
+    made = "bench = ds.widgets.CalibrationLab(n_sims=300, n_samples=40)\nbench"
+    show(page, address, folder, "calibration.ipynb", made, "0")
+    shown = first_frame(page)
+    row = page.get_by_role("row", name=re.compile("all together"))
+    row.get_by_role("cell", name="passes").wait_for()  # nothing is wrong yet
+
+    # Drawn from the prior: SBC passes, the learned test does not.
+    slider(page, "ignore x").focus()
+    slider(page, "ignore x").press("End")
+    shown = new_frame(page, shown)
+    row.get_by_role("cell", name="notices").wait_for()
+    learned = page.get_by_role("row", name=re.compile("learned test"))
+    learned.get_by_role("cell", name="notices").wait_for()
+    sbc = page.get_by_role("row", name=re.compile("SBC, each coordinate"))
+    assert sbc.get_by_role("cell", name="passes").count() == 1
+    assert ask_kernel(page, "bench.error").startswith(
+        "Error(shift=0.0, scale=1.0, drop=0.0, ignore=1.0"
+    )
+
+    press(page, "Mend")
+    shown = new_frame(page, shown)
+    row.get_by_role("cell", name="passes").wait_for()
+    page.get_by_label("flip the sign").check()
+    new_frame(page, shown)
+    row.get_by_role("cell", name="notices").wait_for()

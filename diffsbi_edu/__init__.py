@@ -5,7 +5,16 @@
 See ARCHITECTURE.md for the layout of the package, and `notebooks/00_start_here.ipynb` to begin.
 """
 
-from diffsbi_edu import benchmark, course, diagnostics, plots, problems, schedules, widgets
+from diffsbi_edu import (
+    benchmark,
+    course,
+    diagnostics,
+    encoders,
+    plots,
+    problems,
+    schedules,
+    widgets,
+)
 from diffsbi_edu.denoiser import IdealDenoiser
 from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import (
@@ -14,8 +23,8 @@ from diffsbi_edu.errors import (
     SimulationError,
     TrainingDiverged,
 )
-from diffsbi_edu.estimator import load
 from diffsbi_edu.flow import ConditionalFlow
+from diffsbi_edu.loading import load
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.run import Knobs, TrainState
 from diffsbi_edu.training import History, budget, fit, train
@@ -38,6 +47,7 @@ __all__ = [
     "budget",
     "course",
     "diagnostics",
+    "encoders",
     "fit",
     "load",
     "plots",

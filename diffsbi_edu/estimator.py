@@ -1,23 +1,27 @@
-"""What every posterior estimator shares: units, summary network, device, saving and loading."""
+"""What every posterior estimator shares: units, summary network, device, saving."""
 
 from __future__ import annotations
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from diffsbi_edu import checkpoint, problems
-from diffsbi_edu.encoders import Identity
+from diffsbi_edu import checkpoint
+from diffsbi_edu.encoders import Encoder, Identity
 from diffsbi_edu.errors import CheckpointError
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.problems.base import as_observation
 from diffsbi_edu.runtime import Seed, resolve_device
-from diffsbi_edu.transforms import Standardise, ToLatent
+from diffsbi_edu.standardise import StandardiseData
+from diffsbi_edu.transforms import ToLatent
 
 PILOT_SIMULATIONS = 2048
+BYTES_AT_ONCE = 2**28  # of an encoder's activations outside training: 256 MiB
+FLOATS_PER_OBSERVATION = 1024  # assumed of a summary network that does not say
 
 
 class Estimator(nn.Module):
@@ -31,6 +35,9 @@ class Estimator(nn.Module):
         encoder: summary network, any `nn.Module` from x (B, N, F) to s (B, S); None for the data
             themselves, flattened (fixed N only).
         device: "auto", "cpu", "cuda", …
+
+    Warns:
+        UserWarning: the encoder's `symmetry` contradicts the problem's `data_kind`.
 
     Raises:
         SimulationError: D + 2 trial simulations show that the simulator's output is unusable.
@@ -69,9 +76,10 @@ class Estimator(nn.Module):
                     "n_obs."
                 )
             encoder = Identity(self.features, n_obs=trial.shape[1])
+        _warn_of_symmetry(encoder, problem)
         self.encoder = encoder.to(target)
         self.to_latent = ToLatent(problem.prior)
-        self.standardise_x = Standardise(self.features)
+        self.standardise_x = StandardiseData(self.features)
         self.register_buffer("is_standardised", torch.tensor(False))
         self.to(target).eval()  # the trial must not move a BatchNorm, nor draw for a Dropout
         with torch.no_grad():
@@ -113,13 +121,30 @@ class Estimator(nn.Module):
             self._units_known = True
 
     def summarise(self, x: torch.Tensor) -> torch.Tensor:
-        """The summary s (B, S) of data x (B, N, F) in the user's units."""
+        """The summary s (B, S) of data x (B, N, F) in the user's units.
+
+        Outside training (without gradients) at most 256 MiB of activations are made at a time.
+        """
         self._ensure_units()
-        s: torch.Tensor = self.encoder(self.standardise_x(x))
-        return s
+        rows = len(x)
+        if not torch.is_grad_enabled() and not self.encoder.training:
+            floats = getattr(self.encoder, "floats_per_observation", FLOATS_PER_OBSERVATION)
+            rows = max(1, BYTES_AT_ONCE // (4 * floats * x.shape[1]))
+        return torch.cat([self.encoder(self.standardise_x(part)) for part in x.split(rows)])
 
     def check_observation(self, x_obs: Any) -> tuple[torch.Tensor, bool]:
-        """x_obs as (B, N, F) on the model's device, and whether a batch was given."""
+        """x_obs as (B, N, F) on the model's device, and whether a batch was given.
+
+        Raises:
+            TypeError, ValueError: see `problems.base.as_observation`.
+        """
+        if isinstance(x_obs, list | tuple) and any(isinstance(x, torch.Tensor) for x in x_obs):
+            raise TypeError(
+                f"x_obs must be one tensor (N, F) or (B, N, F), got a {type(x_obs).__name__} of "
+                f"{len(x_obs)} tensors: stack data sets of one length with torch.stack, and take "
+                "those of different lengths one after another. (For an encoder by itself, "
+                "encoders.pad makes one tensor and a mask of them.)"
+            )
         return as_observation(x_obs, self.features, self.device)
 
     def check_theta(self, theta: Any) -> torch.Tensor:
@@ -206,7 +231,12 @@ class Estimator(nn.Module):
                 "features": self.features,
                 "config": config,
             },
-            "encoder": type(self.encoder).__name__ if self.custom_encoder else None,
+            "encoder": {
+                "name": type(self.encoder).__name__,
+                "config": self.encoder.config() if isinstance(self.encoder, Encoder) else None,
+            }
+            if self.custom_encoder
+            else None,
             "settings": self.settings(),
         }
 
@@ -244,55 +274,24 @@ class Estimator(nn.Module):
         return self
 
 
-def load(
-    path: str | Path,
-    *,
-    problem: Problem | None = None,
-    encoder: nn.Module | None = None,
-    device: str | torch.device = "auto",
-) -> Estimator:
-    """The model that `save` wrote.
-
-    Args:
-        path: the file.
-        problem: needed for a custom problem, whose code is not in the file.
-        encoder: needed for a summary network of your own; an untrained one of the same shape.
-        device: where to put the model.
-
-    Raises:
-        FileNotFoundError: no such file.
-        CheckpointError: truncated, edited, foreign, or not matching `problem` or `encoder`.
-        ValueError: `problem` or `encoder` is needed and missing.
-    """
-    tensors, header = checkpoint.read(path)
-    if header.get("kind") != "model":
-        raise CheckpointError(
-            f"{path} holds a {header.get('kind')!r}, not a model; to go on with an interrupted "
-            "training use train(model, checkpoint=…, resume=True)."
+def _warn_of_symmetry(encoder: nn.Module, problem: Problem) -> None:
+    """Warn if what the encoder makes of the order of the data is not what the problem says."""
+    assumed, kind = getattr(encoder, "symmetry", None), problem.data_kind
+    name = type(encoder).__name__
+    if (assumed, kind) == ("sequence", "set"):
+        advice = (
+            "has to learn from examples that the order of independent observations means nothing; "
+            "an encoder of symmetry 'set', such as DeepSets, knows"
         )
-    described = header["problem"]
-    if header["estimator"] not in Estimator._classes:
-        raise CheckpointError(f"{path} holds an unknown estimator {header['estimator']!r}.")
-    if problem is None:
-        if described["config"] is None:
-            raise ValueError(
-                f"{path} was trained on a custom problem ({described['name']!r}), whose prior and "
-                "simulator are code and not in the file: pass problem=…"
-            )
-        problem = problems.get(described["name"], **_tuples(described["config"]))
-    if problem.dim != described["dim"]:
-        raise CheckpointError(
-            f"{path} was trained with D = {described['dim']} parameters; {problem!r} has "
-            f"{problem.dim}."
+    elif (assumed, kind) == ("set", "sequence"):
+        advice = (
+            "cannot see the order of the steps, which is most of what a series says; use an "
+            "encoder of symmetry 'sequence', such as BiLSTM"
         )
-    if header["encoder"] is not None and encoder is None:
-        raise ValueError(f"{path} has a summary network ({header['encoder']}): pass encoder=…")
-    model = Estimator._classes[header["estimator"]].from_settings(
-        problem, encoder, header["settings"], device
+    else:
+        return
+    warnings.warn(
+        f"{name} has the symmetry {assumed!r}, but the data of {problem.name!r} are a {kind}: it "
+        f"{advice}.",
+        stacklevel=4,  # whoever builds the estimator
     )
-    return model.restore(tensors, path)
-
-
-def _tuples(config: dict[str, Any]) -> dict[str, Any]:
-    """JSON turned tuples into lists; turn them back."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

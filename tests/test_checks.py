@@ -108,6 +108,67 @@ ANSWERS = {
             ("share is a mean", lambda d, level: (d.exp() < level).float().sum()),
         ],
     ),
+    "05 ranks": (
+        checks.sbc_ranks,
+        lambda theta, samples: len(samples) - (samples >= theta).sum(0),
+        [
+            ("above the truth", lambda theta, samples: (samples >= theta).sum(0)),
+            ("shares; a rank", lambda theta, samples: (samples < theta).float().mean(0)),
+            ("start at 0", lambda theta, samples: (samples < theta).sum(0) + 1),
+            (r"shape \(5, 2\), not \(3, 2\)", lambda theta, samples: (samples < theta).sum(1)),
+        ],
+    ),
+    "05 level": (
+        checks.coverage_level,
+        lambda theta, samples, reference: (
+            (torch.cdist(samples, reference[None]) < torch.dist(theta, reference)).double().mean()
+        ),
+        [
+            (
+                "outside the ball",
+                lambda theta, samples, reference: (
+                    (torch.cdist(samples, reference[None]) > torch.dist(theta, reference))
+                    .double()
+                    .mean()
+                ),
+            ),
+            (
+                "not a number",
+                lambda theta, samples, reference: (
+                    torch.cdist(samples, reference[None]) < torch.dist(theta, reference)
+                ).sum(),
+            ),
+            (
+                "centred on the reference",
+                lambda theta, samples, reference: (
+                    (torch.cdist(samples, theta[None]) < torch.dist(theta, reference))
+                    .double()
+                    .mean()
+                ),
+            ),
+            (
+                "take the norm",
+                lambda theta, samples, reference: (
+                    ((samples - reference).abs() < (theta - reference).abs()).double().mean()
+                ),
+            ),
+        ],
+    ),
+    "05 contraction": (
+        checks.share_learnt,
+        lambda samples, sd: (sd**2 - samples.var(0, correction=0)) / sd**2,
+        [
+            ("compares variances", lambda samples, sd: 1 - samples.std(0) / sd),
+            ("that is left", lambda samples, sd: samples.var(0) / sd**2),
+            ("square the prior", lambda samples, sd: 1 - samples.var(0) / sd),
+            (r"shape \(400,\), not \(2,\)", lambda samples, sd: samples.var(1)),
+        ],
+    ),
+    "05 alarms": (
+        checks.false_alarms,
+        1 - math.prod([0.95] * 20),
+        [("to expect", 20 * 0.05), ("chance of none", 0.95**20), ("one test", 0.05)],
+    ),
 }
 over_exercises = pytest.mark.parametrize(
     ("check", "right", "mistakes"), ANSWERS.values(), ids=ANSWERS.keys()

@@ -31,6 +31,8 @@ FLOORS = {
     "checkpoint": -1,
     "problems": 0,
     "levels": 0,
+    "bijections": 0,
+    "standardise": 0,
     "schedules": 1,
     "encoders": 1,
     "transforms": 1,
@@ -38,6 +40,7 @@ FLOORS = {
     "samplers": 3,
     "estimator": 3,
     "likelihood": 4,
+    "loading": 4,
     "diffusion": 5,
     "data": 4,
     "flow": 5,
@@ -56,6 +59,7 @@ PAGES = [
     "02_noise_schedules",
     "03_witchs_hat",
     "04_multimodal",
+    "05_calibration",
 ]
 
 
@@ -442,7 +446,7 @@ def test_no_file_names_a_machine_or_a_package_server() -> None:
     assert len(files) > 20
     found = []
     for path in files:
-        if path.suffix in {".png", ".gif", ".jpg", ".safetensors"}:
+        if path.suffix in {".png", ".gif", ".jpg", ".npz", ".safetensors"}:
             continue
         is_page = path.suffix == ".ipynb"
         text = text_of_notebook(path) if is_page else path.read_text(encoding="utf-8")

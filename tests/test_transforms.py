@@ -14,6 +14,14 @@ from scipy import special, stats
 from torch import distributions as d
 
 from diffsbi_edu import Problem
+from diffsbi_edu.problems import (
+    AR1,
+    GAndK,
+    NormalGamma,
+    NormalInverseWishart,
+    Product,
+    StochasticVolatility,
+)
 from diffsbi_edu.runtime import normal_cdf
 from diffsbi_edu.transforms import Standardise, ToLatent, prior_transform
 
@@ -60,7 +68,17 @@ PRIORS: dict[str, d.Distribution] = {
         d.Independent(d.Normal(torch.zeros(2), 1.0), 1),
         [d.StackTransform([d.ExpTransform(), d.SigmoidTransform()], dim=-1)],
     ),
+    "NormalGamma": NormalGamma().prior,
+    "NormalInverseWishart": NormalInverseWishart().prior,
+    "AR1": AR1().prior,
+    "GAndK": GAndK().prior,
+    "StochasticVolatility": StochasticVolatility().prior,
+    "product": Product(
+        [d.Dirichlet(torch.ones(3)), d.Uniform(-2.0, 7.0), each(d.Gamma, [2.0, 5.0], [1.0, 1.0])],
+        columns=[(5, 0, 2), (4,), (1, 3)],
+    ),
 }
+CONJUGATE = ("NormalGamma", "NormalInverseWishart", "AR1")
 over_priors = pytest.mark.parametrize("name", PRIORS)
 
 
@@ -79,7 +97,7 @@ def test_round_trip_and_size(name: str) -> None:
     prior = PRIORS[name]
     to_latent, theta = fitted(prior), draws_of(prior, 2000)
     z = to_latent(theta)
-    simplex = isinstance(prior, d.Dirichlet)
+    simplex = isinstance(prior, d.Dirichlet) or name == "product"
     assert z.shape == (2000, prior.event_shape[0] - simplex)
     assert to_latent.latent_dim == z.shape[1]
     assert z.isfinite().all()
@@ -134,13 +152,13 @@ def test_nothing_leaves_the_support(name: str) -> None:
         assert theta.isfinite().all()
         assert prior.support.check(theta).all()
         assert to_latent(theta).isfinite().all()
-        # Densities that torch itself cannot compute in float32: at 1e35, at ±1, and of a stack.
-        if name not in ("InverseGamma", "Tanh", "mixed"):
+        # Densities that float32 cannot hold: at 1e35, at ±1, and of a stack; of sd = 1e-35.
+        if name not in ("InverseGamma", "Tanh", "mixed", *CONJUGATE):
             assert prior.log_prob(theta).isfinite().all()
 
 
 GAUSSIANISED = ["Normal", "MultivariateNormal", "Uniform", "LogNormal", "Exponential", "Laplace",
-                "Gumbel", "Weibull", "HalfCauchy"]  # fmt: skip
+                "Gumbel", "Weibull", "HalfCauchy", "StochasticVolatility"]  # fmt: skip
 
 
 @pytest.mark.statistical
@@ -245,6 +263,66 @@ def test_discrete_parameters_diffuse_as_if_continuous() -> None:
     to_latent = fitted(prior)
     theta = draws_of(prior, 100)
     assert torch.allclose(to_latent.inverse(to_latent(theta)), theta, atol=1e-3)
+
+
+def test_a_product_is_its_pieces_in_their_columns() -> None:
+    """Against the pieces themselves, drawn and evaluated one by one."""
+    prior, theta = PRIORS["product"], draws_of(PRIORS["product"], 500)
+    simplex, flat, positive = theta[:, [5, 0, 2]], theta[:, 4], theta[:, [1, 3]]
+    assert torch.allclose(simplex.sum(1), torch.ones(500))
+    assert 6 < float(flat.max()) < 7
+    expected = d.Dirichlet(torch.ones(3)).log_prob(simplex)
+    expected = expected + d.Uniform(-2.0, 7.0).log_prob(flat)
+    expected = expected + each(d.Gamma, [2.0, 5.0], [1.0, 1.0]).log_prob(positive)
+    assert torch.allclose(prior.log_prob(theta), expected, atol=1e-4)
+    for column, value in ((4, 8.0), (1, -1.0), (0, -0.2)):
+        outside = theta.clone()
+        outside[:, column] = value
+        assert not prior.support.check(outside).any()
+        assert (prior.log_prob(outside) == -math.inf).all()
+    # The uniform piece alone is exactly normal: u = Phi⁻¹((theta + 2)/9), after the simplex's two.
+    u = prior_transform(prior)(theta)[:, 2].double()
+    assert torch.allclose(special_ndtr(u), (flat.double() + 2) / 9, atol=1e-5)
+    assert not prior_transform(prior).gaussian_prior
+
+
+def special_ndtr(u: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(special.ndtr(u.numpy()))
+
+
+def test_products_of_impossible_pieces() -> None:
+    normal = d.Normal(0.0, 1.0)
+    with pytest.raises(TypeError, match="factors must be"):
+        Product([normal, 3.0])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="batch shape"):
+        Product([d.Normal(torch.zeros(2), 1.0)])
+    for columns in ([(0,), (0,)], [(0,), (2,)], [(0, 1), ()], [(0,)]):
+        with pytest.raises(ValueError, match="each of the 2 columns once"):
+            Product([normal, normal], columns)
+
+
+@pytest.mark.statistical
+def test_the_wishart_prior_is_light_tailed_in_the_latent_space() -> None:
+    """L⁻¹ mean and the Bartlett factor below its diagonal are N(0, 1), its diagonal² is chi²."""
+    prior = PRIORS["NormalInverseWishart"]
+    u = prior_transform(prior)(draws_of(prior, 20_000, seed=5)).double().numpy()
+    diagonal = [4, 6, 9, 13]
+    for column in range(14):
+        if column in diagonal:
+            law = stats.chi2(6 - 4 + 1 + diagonal.index(column))
+            assert stats.kstest(np.exp(2 * u[:, column]), law.cdf).pvalue > KS_ALPHA
+        else:
+            assert stats.kstest(u[:, column], stats.norm.cdf).pvalue > KS_ALPHA
+    z = fitted(prior)(draws_of(prior, 20_000, seed=6))
+    assert z.abs().max() < 9
+
+
+def test_a_real_coordinate_next_to_a_positive_one_has_no_limit() -> None:
+    """torch's own bijection of such a stack would do; ours only clamps the logarithms."""
+    to_latent = prior_transform(NormalGamma().prior)
+    theta = torch.tensor([[5000.0, 3.0], [-1e6, 0.01]])
+    assert torch.allclose(to_latent.inverse(to_latent(theta)), theta, rtol=1e-5)
+    assert torch.allclose(to_latent(theta)[:, 1], theta[:, 1].log())
 
 
 # ---------------------------------------------------------------------------------- standardising

@@ -8,19 +8,30 @@ from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.problems.base import Problem
 from diffsbi_edu.problems.cosines import SumOfCosines
 from diffsbi_edu.problems.counts import DirichletMultinomial
+from diffsbi_edu.problems.gandk import GAndK
 from diffsbi_edu.problems.gaussian import Gaussian2D
 from diffsbi_edu.problems.mixture import GaussianMixture2D
+from diffsbi_edu.problems.normal import NormalGamma
 from diffsbi_edu.problems.posterior import ExactPosterior, GaussianPosterior
+from diffsbi_edu.problems.product import Product
+from diffsbi_edu.problems.sequences import AR1, StochasticVolatility
 from diffsbi_edu.problems.two_moons import TwoMoons
+from diffsbi_edu.problems.wishart import NormalInverseWishart
 from diffsbi_edu.problems.witchs_hat import WitchsHat
 
 __all__ = [
+    "AR1",
     "DirichletMultinomial",
     "ExactPosterior",
+    "GAndK",
     "Gaussian2D",
     "GaussianMixture2D",
     "GaussianPosterior",
+    "NormalGamma",
+    "NormalInverseWishart",
     "Problem",
+    "Product",
+    "StochasticVolatility",
     "SumOfCosines",
     "TwoMoons",
     "WitchsHat",
@@ -35,12 +46,17 @@ _BUILT_IN: tuple[type[Problem], ...] = (
     WitchsHat,
     SumOfCosines,
     DirichletMultinomial,
+    NormalGamma,
+    NormalInverseWishart,
+    GAndK,
+    AR1,
+    StochasticVolatility,
 )
 
 
 def snake_case(name: str) -> str:
-    """``GaussianMixture2D`` → ``gaussian_mixture_2d``."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", name)
+    """``GaussianMixture2D`` → ``gaussian_mixture_2d``, ``GAndK`` → ``g_and_k``."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return name.lower()
 
 

@@ -51,6 +51,9 @@ class Problem:
     theta_names: tuple[str, ...] = ()
     #: Axis labels of one observation's features.
     x_names: tuple[str, ...] = ()
+    #: What the order of a data set's N observations means: "set" (nothing), "sequence" (time), or
+    #: None (not said). An encoder that assumes otherwise earns a warning.
+    data_kind: str | None = None
 
     def __init__(
         self,
@@ -126,10 +129,13 @@ class Problem:
         Raises:
             SimulationError: the simulator returned a list, a wrong batch size or shape, or
                 (unless `check_finite` is off) NaN or infinite values.
+            ValueError: n_obs is below 1.
         """
         generator = make_generator(seed, theta.device)
         if n_obs is None and self.n_obs is not None:
             n_obs = self.draw_n_obs(generator)
+        if n_obs is not None and n_obs < 1:
+            raise ValueError(f"n_obs, the number of observations, must be at least 1, got {n_obs}.")
         kwargs: dict[str, Any] = {}
         if "generator" in self._takes:
             kwargs["generator"] = generator

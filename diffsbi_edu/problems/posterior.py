@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import Distribution, MultivariateNormal
 
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
@@ -46,3 +46,18 @@ class GaussianPosterior(ExactPosterior):
 
     def log_prob(self, theta: torch.Tensor) -> torch.Tensor:
         return self._normal.log_prob(theta.to(self.mean)).float()
+
+
+class ConjugatePosterior(ExactPosterior):
+    """A posterior that is itself a torch distribution `law`, with parameters in float64."""
+
+    def __init__(self, law: Distribution) -> None:
+        self.law = law
+
+    def _draw(self, n: int) -> torch.Tensor:
+        draws: torch.Tensor = self.law.sample(torch.Size([n]))
+        return draws
+
+    def log_prob(self, theta: torch.Tensor) -> torch.Tensor:
+        log_density: torch.Tensor = self.law.log_prob(theta.double().cpu())
+        return log_density.float()

@@ -1,0 +1,148 @@
+"""Summary networks: accuracy after short trainings, and what they cost.
+
+    python benchmarks/encoders.py                        # all of it: about half an hour
+    python benchmarks/encoders.py --only cost sets
+    python benchmarks/encoders.py --only sequences --seconds 300 --seeds 1
+
+`sets`: one model for all sample sizes on `NormalGamma`, C2ST against the exact posterior at N = 10,
+50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM on
+`AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior means and widths against
+reference draws made by independent samplers (tests/data, tools/references.py). `cost`: training
+steps a second at N = 500, batch 256, and peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yardstick
+
+import diffsbi_edu as ds
+from diffsbi_edu import encoders
+
+REFERENCES = Path(__file__).resolve().parent.parent / "tests" / "data"
+SIZES = (10, 50, 200, 500)
+SUMMARY = 32
+
+
+def trained(
+    problem: ds.Problem, encoder: torch.nn.Module, seconds: float, seed: int, **settings: Any
+) -> ds.ConditionalDiffusion:
+    """A model trained for about `seconds`: the pace of the first steps decides how many."""
+    model = ds.ConditionalDiffusion(problem, encoder=encoder, seed=seed)
+    pace = [s.seconds for s in ds.train(model, 60, seed=seed, **settings)]
+    steps = max(100, round(seconds / ((pace[-1] - pace[9]) / 50)))
+    fresh = type(encoder)(**encoder.config(), seed=seed)  # type: ignore[operator]
+    model = ds.ConditionalDiffusion(problem, encoder=fresh, seed=seed)
+    start = time.perf_counter()
+    ds.fit(model, steps, seed=seed, progress=False, **settings)
+    print(
+        f"  {type(encoder).__name__}, seed {seed}: {steps} steps in "
+        f"{time.perf_counter() - start:.0f} s",
+        flush=True,
+    )
+    return model
+
+
+def sets(seconds: float, seeds: int) -> None:
+    problem = ds.problems.NormalGamma(n_obs=(10, 500))
+    print(f"NormalGamma, one model for N = 10 … 500, {seconds:.0f} s")
+    for kind in (encoders.DeepSets, encoders.Statistics):
+        found: dict[int, list[float]] = {n: [] for n in SIZES}
+        for seed in range(seeds):
+            encoder = kind(1, SUMMARY, seed=seed) if kind is encoders.DeepSets else kind(1)
+            model = trained(problem, encoder, seconds, seed)
+            for n in SIZES:
+                _, x = problem.sample(5, seed=100 + seed, n_obs=n, device="cpu")
+                for i, x_obs in enumerate(x):
+                    exact = problem.posterior(x_obs).sample((5000,), seed=i)
+                    draws = model.sample(x_obs, 5000, seed=50 + i).cpu()
+                    found[n].append(ds.diagnostics.c2st(draws, exact))
+        print(
+            f"  {kind.__name__}: C2ST "
+            + ", ".join(
+                f"N = {n}: {statistics.fmean(v):.4f} (worst {max(v):.3f})" for n, v in found.items()
+            ),
+            flush=True,
+        )
+
+
+def sequences(seconds: float, seeds: int) -> None:
+    cases = {
+        "ar1": ds.problems.AR1(n_obs=(100, 500)),
+        "stochastic_volatility": ds.problems.StochasticVolatility(n_obs=(100, 500)),
+    }
+    for name, problem in cases.items():
+        print(f"{name}, BiLSTM, T = 100 … 500, {seconds:.0f} s")
+        for seed in range(seeds):
+            encoder = encoders.BiLSTM(1, SUMMARY, seed=seed)
+            model = trained(problem, encoder, seconds, seed, batch_size=256)
+            for steps in (100, 500):
+                fixed = type(problem)(n_obs=steps)
+                ks = ds.diagnostics.sbc(model, fixed, 1000, 100, seed=11).ks
+                off, wide = against_references(model, name, steps)
+                print(
+                    f"    T = {steps}: SBC mean KS {ks.mean():.4f} {ks.tolist()}; posterior means "
+                    f"off by {off.square().mean().sqrt():.3f} sd (rms), worst {off.abs().max():.3f}"
+                    f"; widths / reference {wide.mean():.3f}, {wide.min():.3f} to {wide.max():.3f}",
+                    flush=True,
+                )
+
+
+def against_references(
+    model: ds.ConditionalDiffusion, name: str, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(learned − reference mean)/reference sd, and sd ratio, for each data set and coordinate."""
+    off, wide = [], []
+    with np.load(REFERENCES / f"references_{name}.npz") as file:
+        for x, draws in zip(file[f"x_{steps}"], file[f"draws_{steps}"], strict=True):
+            reference = torch.from_numpy(draws).float()
+            learned = model.sample(torch.from_numpy(x).float()[:, None], 4000, seed=1).cpu()
+            sd = reference.std(0)
+            off.append((learned.mean(0) - reference.mean(0)) / sd)
+            wide.append(learned.std(0) / sd)
+    return torch.stack(off), torch.stack(wide)
+
+
+def cost() -> None:
+    print("training steps a second at N = 500, batch 256, decoder 128 × 3, on all cores")
+    makers = {
+        "DeepSets": encoders.DeepSets, "SetTransformer": encoders.SetTransformer,
+        "BiLSTM": encoders.BiLSTM, "GRU": encoders.GRU, "TemporalConv": encoders.TemporalConv,
+        "SequenceTransformer": encoders.SequenceTransformer,
+    }  # fmt: skip
+    sequence, independent = ds.problems.AR1(n_obs=500), ds.problems.NormalGamma(n_obs=500)
+    for name, make in makers.items():
+        problem = sequence if make.symmetry == "sequence" else independent
+        model = ds.ConditionalDiffusion(problem, encoder=make(1, SUMMARY, seed=0), seed=0)
+        times = [s.seconds for s in ds.train(model, 30, batch_size=256, seed=0)]
+        rate = 20 / (times[-1] - times[9])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"  {name:20s} {rate:6.1f} steps/s; peak memory so far {peak:.2f} GiB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=["cost", "sets", "sequences"])
+    parser.add_argument("--seconds", type=float, default=100.0, help="of training, each model")
+    parser.add_argument("--seeds", type=int, default=2)
+    options = parser.parse_args()
+    only = options.only or ["cost", "sets", "sequences"]
+    print(f"yardstick: {yardstick.measure(200):.1f} s", flush=True)
+    if "cost" in only:
+        cost()
+    if "sets" in only:
+        sets(options.seconds, options.seeds)
+    if "sequences" in only:
+        sequences(options.seconds, options.seeds)
+
+
+if __name__ == "__main__":
+    main()

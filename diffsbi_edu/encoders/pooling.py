@@ -1,0 +1,94 @@
+"""From one vector an observation to one vector a data set, whatever N is, padding left out.
+
+A posterior's location follows the data's moments, and its spread shrinks like 1/√N: with 1,000
+observations it is 30 times narrower than with one. A summary must then carry a location to three
+digits. So moments of the data are part of s as they are, beside what a network makes of all that is
+pooled.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+FLOOR = 1e-4  # of the variance of a hidden feature: bounds the gradient of its logarithm
+DATA_FLOOR = 1e-10  # of the variance of a datum, which needs no gradient
+
+
+def counts(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """N of each data set of x (B, N, F), as floats (B, 1)."""
+    if mask is None:
+        return x.new_full((len(x), 1), x.shape[1])
+    return mask.sum(1, keepdim=True).to(x)
+
+
+def mean_and_log_sd(
+    h: torch.Tensor, mask: torch.Tensor | None, floor: float = FLOOR
+) -> torch.Tensor:
+    """Means and log sds over the observations of h (B, N, W): (B, 2W).
+
+    A single observation has no spread; its log sd is given as 0, a harmless number, and the sample
+    size beside it says what that 0 means.
+
+    Example:
+        >>> h = torch.tensor([[[1.0], [3.0], [77.0]]])
+        >>> mean_and_log_sd(h, torch.tensor([[True, True, False]]), floor=0.0)
+        tensor([[2., 0.]])
+    """
+    n = counts(h, mask)
+    if mask is None:
+        mean = h.mean(1)
+        variance = (h - mean[:, None]).square().mean(1)
+    else:
+        share = (mask / n)[..., None]
+        mean = (h * share).sum(1)
+        variance = ((h - mean[:, None]).square() * share).sum(1)
+    log_sd = 0.5 * (variance + floor).log()
+    return torch.cat([mean, torch.where(n > 1, log_sd, 0.0)], 1)
+
+
+def moments_and_size(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """What every encoder tells beside its learnt features: (B, 2F + 2).
+
+    Means and log sds of the data, (ln N)/4 and 1/√N. The paper appends √N, which for N from 1 to
+    1,000 runs from 1 to 32; these two run from 0 to 1.7 and from 1 to 0.03, and resolve small N as
+    well as large.
+    """
+    n = counts(x, mask)
+    return torch.cat([mean_and_log_sd(x, mask, DATA_FLOOR), n.log() / 4, n.rsqrt()], 1)
+
+
+class Readout(nn.Module):
+    """Moments m (B, M) and learnt features h (B, K), together p, → s (B, S) = (m, W p + MLP(p)).
+
+    The moments stand in s as they are (means first, and at most half of s). Weights on their way
+    would move them a little at every training step, and with N = 1,000 a little is already much.
+    The rest of s is learnt: a straight line plus a network with two hidden layers, small at first,
+    so that the model reads the moments before it reads anything else.
+
+    Args:
+        moments: M, of `moments_and_size`.
+        learnt: K.
+        out_features: S.
+        width: units in the hidden layers.
+    """
+
+    def __init__(self, moments: int, learnt: int, out_features: int, width: int) -> None:
+        super().__init__()
+        pooled = moments + learnt
+        self.told = min(moments, out_features // 2)
+        self.line = nn.Linear(pooled, out_features - self.told)
+        self.bend = nn.Sequential(
+            nn.Linear(pooled, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
+            nn.Linear(width, out_features - self.told, bias=False),
+        )
+        with torch.no_grad():
+            for weight in (*self.line.parameters(), *self.bend[-1].parameters()):
+                weight.mul_(0.1)
+
+    def forward(self, moments: torch.Tensor, learnt: torch.Tensor) -> torch.Tensor:
+        pooled = torch.cat([moments, learnt], 1)
+        return torch.cat([moments[:, : self.told], self.line(pooled) + self.bend(pooled)], 1)

@@ -1,0 +1,123 @@
+"""`Statistics`: summaries made by hand, the yardstick for those that are learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from diffsbi_edu.encoders.base import Encoder
+from diffsbi_edu.encoders.pooling import DATA_FLOOR, counts, moments_and_size
+from diffsbi_edu.runtime import Seed
+from diffsbi_edu.standardise import soft_clip
+
+
+class Statistics(Encoder):
+    """Summary statistics of your own, or the moments: nothing to learn.
+
+    Where a problem has sufficient statistics, nothing that a network could learn tells more about
+    theta (Fisher 1922), so a learnt summary that does worse than these has not learnt enough.
+
+    The moments are, in this order: the F means, the F log sds, the F(F−1)/2 correlations (unless
+    left out), (ln N)/4 and 1/√N. They are sufficient for normal data. With N = 1 the log sds and
+    correlations, which do not exist, are 0.
+
+    *Symmetry*: "set" for the moments. Your own function may do as it likes: then it is None.
+
+    Args:
+        in_features: F.
+        out_features: S; None to take what comes.
+        statistics: a function of x (B, N, F) that returns (B, S); it is called with ``mask`` (B, N)
+            as a second argument where the data are padded. It sees x in the model's standardised
+            units. None for the moments.
+        covariances: whether the moments include the correlations.
+        seed: taken as by every encoder; there are no weights.
+
+    Raises:
+        TypeError: `statistics` cannot be called.
+        ValueError: `out_features` is not the number of the moments; at call time, the function
+            returned something other than (B, S).
+
+    Example:
+        >>> x = torch.tensor([[[1.0], [3.0]]])
+        >>> Statistics(1)(x)  # mean 2, sd 1, N = 2
+        tensor([[2.0000, 0.0000, 0.1733, 0.7071]])
+        >>> Statistics(1, statistics=lambda x: x.amax(1))(x)
+        tensor([[3.]])
+    """
+
+    symmetry: str | None = "set"
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int | None = None,
+        statistics: Callable[..., torch.Tensor] | None = None,
+        *,
+        covariances: bool = True,
+        seed: Seed = None,
+    ) -> None:
+        super().__init__(in_features, out_features, covariances=covariances)
+        if statistics is not None and not callable(statistics):
+            raise TypeError(
+                f"statistics must be a function of x (B, N, F), or None for moments, got "
+                f"{statistics!r}."
+            )
+        self.statistics = statistics
+        if statistics is not None:
+            self.symmetry = None
+            return
+        pairs = in_features * (in_features - 1) // 2 if covariances else 0
+        moments = 2 * in_features + pairs + 2
+        if out_features not in (None, moments):
+            raise ValueError(
+                f"the moments of {in_features} feature(s) are {moments} numbers, got out_features "
+                f"= {out_features}; leave it out."
+            )
+        self.out_features = moments
+        # Above the diagonal of an F × F matrix: each pair once.
+        self.register_buffer(
+            "_pairs", torch.triu_indices(in_features, in_features, 1), persistent=False
+        )
+
+    _pairs: torch.Tensor
+
+    def config(self) -> dict[str, Any] | None:
+        """None for statistics of your own, which are code: give them again when loading."""
+        return super().config() if self.statistics is None else None
+
+    def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
+        x, mask = self.check(x, mask)
+        if self.statistics is None:
+            return self._moments(soft_clip(x), mask)
+        s = self.statistics(x) if mask is None else self.statistics(x, mask)
+        wanted = "S" if self.out_features is None else self.out_features
+        if not isinstance(s, torch.Tensor) or s.ndim != 2 or len(s) != len(x):
+            got = tuple(s.shape) if isinstance(s, torch.Tensor) else type(s)
+            raise ValueError(f"statistics must return (B, S) = ({len(x)}, {wanted}), got {got}.")
+        if self.out_features not in (None, s.shape[1]):
+            raise ValueError(
+                f"statistics must return (B, S) = ({len(x)}, {wanted}), got {tuple(s.shape)}."
+            )
+        return s
+
+    def _moments(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        simple = moments_and_size(x, mask)
+        if not self._settings["covariances"] or self.in_features == 1:
+            return simple
+        n = counts(x, mask)[..., None]
+        centred = x - simple[:, None, : self.in_features]
+        if mask is not None:
+            centred = centred * mask[..., None]
+        covariance = centred.mT @ centred / n
+        sd = (covariance.diagonal(dim1=1, dim2=2) + DATA_FLOOR).sqrt()
+        i, j = self._pairs
+        correlations = covariance[:, i, j] / (sd[:, i] * sd[:, j])
+        return torch.cat([simple[:, :-2], correlations, simple[:, -2:]], 1)
+
+    def __repr__(self) -> str:
+        if self.statistics is None:
+            return super().__repr__()
+        name = getattr(self.statistics, "__name__", repr(self.statistics))
+        return f"Statistics({self.in_features}, {self.out_features}, statistics={name})"

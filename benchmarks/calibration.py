@@ -26,6 +26,7 @@ from pathlib import Path
 import psutil
 import torch
 import yardstick
+from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -50,6 +51,7 @@ WRONG = {
 def one_repeat(name: str, seed: int) -> dict[str, float]:
     """p-values of every test that is not in the power study, for one wrong (or right) posterior."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
     error, size = WRONG[name]
     model, problem = Normal(error, size), normal_problem()
     theta, _, draws = joint(300, 100, error, size, seed=1000 + 2 * seed)

@@ -20,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from diffsbi_edu import problems, train
 from diffsbi_edu.benchmark.trial import METHODS, Trial, build
@@ -47,6 +48,7 @@ def one(
 ) -> tuple[str, float, int, dict[str, float]]:
     """Train one model for a time; its real training seconds and its C2ST at each place."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
     problem = problems.WitchsHat()
     trial = Trial(method, LR, METHODS[method][1], seed, steps=None, seconds=seconds)
     settings = {"lr": LR, "clip": trial.clip, "batch_size": trial.batch_size, "seed": seed}

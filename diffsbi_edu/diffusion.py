@@ -175,8 +175,11 @@ class ConditionalDiffusion(Estimator):
         def denoise(y: torch.Tensor, ratio: torch.Tensor) -> torch.Tensor:
             with torch.no_grad():
                 guess: torch.Tensor = self.denoiser(y, ratio, s)
-            return guess
+            # Where a hasty training left the network wild (few batches see the highest noise
+            # levels), guesses could feed on one another and overflow. No true one is beyond reach.
+            return torch.clamp(guess, -reach, reach)
 
+        reach = self.to_latent.reach
         return reverse_process(
             denoise, grid, (n, len(s), self.latent_dim), sampler=sampler, generator=generator
         )

@@ -101,13 +101,23 @@ def _has_icdf(base: Distribution) -> bool:
     return True
 
 
+REACH = 12.0  # sds; of a normal latent, beyond it lies less than 1e-32
+
+
 class ToLatent(nn.Module):
-    """theta → z: the prior transform, then standardisation (skipped if already N(0, I))."""
+    """theta → z: the prior transform, then standardisation (skipped if already N(0, I)).
+
+    Attributes:
+        reach: (Dz,), distance from 0 that no latent drawn from the prior comes near to.
+    """
+
+    reach: torch.Tensor
 
     def __init__(self, prior: Distribution) -> None:
         super().__init__()
         self.prior = prior_transform(prior)
         self.standardise = Standardise(self.prior.latent_dim)
+        self.register_buffer("reach", torch.full((self.prior.latent_dim,), REACH))
 
     @property
     def latent_dim(self) -> int:
@@ -118,6 +128,7 @@ class ToLatent(nn.Module):
         """Set the standardisation from prior draws theta (B, D)."""
         if not self.prior.gaussian_prior:
             self.standardise.fit(self.prior(theta))
+            self.reach.copy_((3 * self(theta).abs().amax(0)).clamp_min(REACH))
 
     def forward(self, theta: torch.Tensor) -> torch.Tensor:
         z: torch.Tensor = self.standardise(self.prior(theta))

@@ -24,6 +24,7 @@ import diffsbi_edu as ds
 from diffsbi_edu import ConditionalDiffusion, Problem, fit, problems
 from diffsbi_edu.denoiser import PREDICTIONS
 from diffsbi_edu.runtime import make_generator
+from diffsbi_edu.samplers import SAMPLERS
 from diffsbi_edu.schedules import SCHEDULES, Cosine, LogNormal
 
 
@@ -129,6 +130,22 @@ def test_an_ideal_network_draws_the_exact_posterior(sampler: str) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_network_gone_wild_draws_nonsense_but_finite_nonsense(sampler: str) -> None:
+    """Guesses that feed on one another would overflow: y, then 7 y, then 49 y, …"""
+    model = small_model().standardise()
+    model.denoiser.forward = lambda y, ratio, s: -70.0 * y  # type: ignore[method-assign]
+    draws = model.sample(torch.zeros(1, 2), 500, seed=0, sampler=sampler)
+    assert torch.isfinite(draws).all()
+
+
+def test_no_guess_of_a_sound_network_is_out_of_reach() -> None:
+    for problem in (problems.Gaussian2D(), problems.NormalGamma(n_obs=1)):
+        model = ConditionalDiffusion(problem, width=8, depth=1, device="cpu", seed=0).standardise()
+        z = model.to_latent(problem.sample_prior(100_000, seed=1, device="cpu"))
+        assert bool((z.abs().amax(0) < model.to_latent.reach).all())
+
+
 def test_a_batch_of_data_sets_gives_each_its_own_posterior() -> None:
     """Axes in the right order: sample first, data set second, and no data set sees another's x."""
     model, problem = ideal_gaussian_model()

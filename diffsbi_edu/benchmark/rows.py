@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 Row = dict[str, Any]
 Job = TypeVar("Job")
@@ -96,3 +97,4 @@ def workers_for(device: str) -> int:
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy's, which the C2ST's classifier computes with

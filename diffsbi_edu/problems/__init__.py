@@ -10,6 +10,7 @@ from diffsbi_edu.problems.cosines import SumOfCosines
 from diffsbi_edu.problems.counts import DirichletMultinomial
 from diffsbi_edu.problems.gandk import GAndK
 from diffsbi_edu.problems.gaussian import Gaussian2D
+from diffsbi_edu.problems.linear import LinearGaussian
 from diffsbi_edu.problems.mixture import GaussianMixture2D
 from diffsbi_edu.problems.normal import NormalGamma
 from diffsbi_edu.problems.posterior import ExactPosterior, GaussianPosterior
@@ -27,6 +28,7 @@ __all__ = [
     "Gaussian2D",
     "GaussianMixture2D",
     "GaussianPosterior",
+    "LinearGaussian",
     "NormalGamma",
     "NormalInverseWishart",
     "Problem",
@@ -51,6 +53,7 @@ _BUILT_IN: tuple[type[Problem], ...] = (
     GAndK,
     AR1,
     StochasticVolatility,
+    LinearGaussian,
 )
 
 

@@ -1,5 +1,12 @@
 """Diagnostics: samples in, numbers out."""
 
+from diffsbi_edu.diagnostics.bound import Estimate, KLBound, kl_bound
+from diffsbi_edu.diagnostics.bound_history import (
+    BoundHistory,
+    compare_histories,
+    follow_bound,
+    linear_summary_model,
+)
 from diffsbi_edu.diagnostics.c2st import c2st
 from diffsbi_edu.diagnostics.contraction import ContractionResult, contraction
 from diffsbi_edu.diagnostics.coverage import CoverageResult, expected_coverage
@@ -8,6 +15,7 @@ from diffsbi_edu.diagnostics.discriminative import (
     discriminative_calibration,
 )
 from diffsbi_edu.diagnostics.export import calibration_to_arviz, to_arviz
+from diffsbi_edu.diagnostics.linear_truth import LinearTruth
 from diffsbi_edu.diagnostics.local_c2st import LocalC2STResult, local_c2st
 from diffsbi_edu.diagnostics.mmd import MMDResult, mmd
 from diffsbi_edu.diagnostics.predictive import PredictiveResult, posterior_predictive
@@ -19,11 +27,15 @@ from diffsbi_edu.diagnostics.suite import Calibration, calibrate, calibrate_draw
 from diffsbi_edu.diagnostics.tarp import TARPResult, tarp
 
 __all__ = [
+    "BoundHistory",
     "Calibration",
     "ContractionResult",
     "CoverageResult",
     "DiscriminativeResult",
     "Error",
+    "Estimate",
+    "KLBound",
+    "LinearTruth",
     "LocalC2STResult",
     "MMDResult",
     "PredictiveResult",
@@ -35,9 +47,13 @@ __all__ = [
     "calibrate",
     "calibrate_draws",
     "calibration_to_arviz",
+    "compare_histories",
     "contraction",
     "discriminative_calibration",
     "expected_coverage",
+    "follow_bound",
+    "kl_bound",
+    "linear_summary_model",
     "local_c2st",
     "log_score",
     "mmd",

@@ -6,6 +6,7 @@ things.
 """
 
 from diffsbi_edu.plots.base import EXACT, LEARNED, NOISE, PRIOR, SERIES, TRUTH, Picture
+from diffsbi_edu.plots.bound import bound_history, bound_parts
 from diffsbi_edu.plots.calibration import (
     contraction,
     coverage,
@@ -28,6 +29,8 @@ __all__ = [
     "TRUTH",
     "Picture",
     "arrows",
+    "bound_history",
+    "bound_parts",
     "contraction",
     "corner",
     "coverage",

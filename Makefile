@@ -25,7 +25,7 @@ KERNEL6 := .ipykernel6
 NOTEBOOKS = $(sort $(wildcard notebooks/*.ipynb))
 PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-STEPS := lint types unit doctest notebooks browser-test
+STEPS := lint types unit doctest notebooks browser-test kernel6-test
 
 # One test process, one thread: two processes that each use every core only get in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -34,11 +34,11 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 ROOT_ARG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup lab test quick lint types format unit doctest notebooks notebooks-run \
-        browser browser-test kernels-test bench pins clean
+        browser browser-test kernel6-test kernels-test bench pins clean
 
 help:  ## this list
 	@echo "diffsbi_edu: make <target>"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
 	  awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 # ------------------------------------------------------------------------------------ setting up
@@ -105,14 +105,20 @@ browser-test: $(STAMP)  ## drive the dashboards in Chromium; skips where there i
 	$(PYTEST) -m browser $(ARGS) tests
 
 # ipykernel 6 lies in a folder of its own in front of .venv, so nothing else is installed twice.
-kernels-test: $(STAMP)  ## the same pages and dashboards under ipykernel 6
-	@[ -e $(KERNEL6)/.stamp ] || { rm -rf $(KERNEL6); \
-	  $(PIP) install --quiet $(PIP_ARGS) --target $(KERNEL6) --no-deps 'ipykernel>=6.29,<7' nest-asyncio \
-	  && touch $(KERNEL6)/.stamp; }
-	PYTHONPATH="$(CURDIR)/$(KERNEL6)" $(BIN)/python -c \
+UNDER_KERNEL6 := PYTHONPATH="$(CURDIR)/$(KERNEL6)"
+
+$(KERNEL6)/.stamp: $(STAMP)
+	@rm -rf $(KERNEL6)
+	@$(PIP) install --quiet $(PIP_ARGS) --target $(KERNEL6) --no-deps 'ipykernel>=6.29,<7' nest-asyncio
+	@$(UNDER_KERNEL6) $(BIN)/python -c \
 	  'import ipykernel; print("ipykernel", ipykernel.__version__); assert ipykernel.version_info[0] == 6'
-	PYTHONPATH="$(CURDIR)/$(KERNEL6)" $(MAKE) --no-print-directory notebooks
-	PYTHONPATH="$(CURDIR)/$(KERNEL6)" $(PYTEST) -m "browser or kernel" $(ARGS) tests
+	@touch $@
+
+kernel6-test: $(KERNEL6)/.stamp  ## the dashboards in Chromium again, under ipykernel 6
+	$(UNDER_KERNEL6) $(PYTEST) -m browser $(ARGS) tests
+
+kernels-test: $(KERNEL6)/.stamp  ## pages and dashboards under ipykernel 6
+	$(UNDER_KERNEL6) $(MAKE) --no-print-directory notebooks kernel6-test
 
 # Chromium: looked for where tests/conftest.py looks; installed only from Debian's own packages.
 # Without one the target says how to get it and succeeds, unless DIFFSBI_BROWSER=required.

@@ -60,6 +60,7 @@ PAGES = [
     "03_witchs_hat",
     "04_multimodal",
     "05_calibration",
+    "07_kl_bound",
 ]
 
 

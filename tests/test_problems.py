@@ -431,6 +431,7 @@ def test_names() -> None:
         "gaussian_2d", "two_moons", "gaussian_mixture_2d",
         "witchs_hat", "sum_of_cosines", "dirichlet_multinomial",
         "normal_gamma", "normal_inverse_wishart", "g_and_k", "ar1", "stochastic_volatility",
+        "linear_gaussian",
     }  # fmt: skip
     for name, kind in ds.problems.available().items():
         assert isinstance(ds.problems.get(name), kind)

@@ -271,3 +271,67 @@ def test_a_dropped_mode_is_seen_and_the_exact_moons_pass() -> None:
     assert calibrate(Spoilt(problem), problem, 600, 30, seed=0).p_value > 0.01
     dropped = Spoilt(problem, Error(drop=1.0))
     assert calibrate(dropped, problem, 600, 30, seed=0).p_value < LIMIT
+
+
+def test_every_result_says_itself_and_shows_itself() -> None:
+    problem, model = normal_problem(), Normal()
+    found = [
+        diagnostics.discriminative_calibration(model, problem, 100, 20, seed=0),
+        local_c2st(model, problem, torch.zeros(1, 2), 100, n=20, n_null=5, seed=0),
+        mmd(torch.zeros(9, 1), torch.arange(9.0)[:, None], permutations=20),
+        log_score(model, problem, 50, seed=0),
+        log_score(Normal(), problems.Gaussian2D(noise_correlation=0.0), 50, seed=0),
+        calibrate(model, problem, 100, 20, seed=0),
+        diagnostics.expected_coverage(model, problem, 50, 20, seed=0),
+    ]
+    for result in found:
+        assert all(
+            isinstance(value, int | float | list | dict) for value in result.summary().values()
+        )
+        figure = result.plot(title="a title")
+        assert all(ax.get_xlabel() and ax.get_ylabel() for ax in figure.axes)
+        assert figure.axes[0].get_title() == "a title"
+
+
+def test_the_log_score_drops_and_counts_what_is_not_finite() -> None:
+    class Patchy(Normal):
+        def log_prob(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+            values = super().log_prob(theta, x)
+            return torch.where(theta[..., 0] > 1.9, math.nan, values)  # 2.9 % of them
+
+    result = log_score(Patchy(), normal_problem(), 400, seed=0)
+    assert 1 <= result.dropped == 400 - len(result.log_q) <= 20
+    assert math.isfinite(result.log_score)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        log_score(Patchy(), normal_problem(), 10, seed=int(_seed_with_a_large_theta()))
+
+
+def _seed_with_a_large_theta() -> int:
+    problem = normal_problem()
+    large = (s for s in range(100) if problem.sample(10, seed=s)[0][:, 0].max() > 1.9)
+    return next(large)
+
+
+def test_truths_outside_the_prior_are_refused() -> None:
+    problem = problems.TwoMoons()
+    theta, x = problem.sample(100, seed=0, device="cpu")
+    theta[7] = 5.0
+    samples = torch.zeros(10, 100, 2)
+    with pytest.raises(ValueError, match=r"1 of 100 truths lie outside .* \[5.0, 5.0\]"):
+        calibrate_draws(theta, x, samples, problem)
+
+
+def test_constant_draws_are_found_wrong_and_break_nothing() -> None:
+    theta, x, draws = joint(200, 20)
+    stuck = torch.zeros_like(draws)
+    result = calibrate_draws(theta, x, stuck, normal_problem())
+    assert result.p_value < 1e-6
+    assert set(result.sbc.ranks.flatten().tolist()) == {0, 20}
+
+    class Stuck(Normal):
+        def sample(self, x: torch.Tensor, n: int, seed: int) -> torch.Tensor:
+            return torch.zeros_like(super().sample(x, n, seed))
+
+    width = diagnostics.contraction(Stuck(), normal_problem(), 20, 5, seed=0)
+    assert bool((width.contraction == 1).all())
+    assert bool(width.z_scores.isinf().all())

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from diffsbi_edu.diagnostics import c2st, sbc, spikes
-from diffsbi_edu.diagnostics.spikes import WINDOW
+from diffsbi_edu.diagnostics.c2st import c2st
+from diffsbi_edu.diagnostics.sbc import sbc
+from diffsbi_edu.diagnostics.spikes import WINDOW, spikes
 from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import NoExactPosterior, TrainingDiverged, unknown_name
 from diffsbi_edu.estimator import Estimator

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from diffsbi_edu.course.checks_bound import *  # noqa: F403
 from diffsbi_edu.course.verdicts import Verdict, function, number
 from diffsbi_edu.denoiser import IdealDenoiser
 

@@ -46,3 +46,10 @@ def ecdf_band(
     high = np.asarray(stats.binom.ppf(1 - pointwise / 2, n, share)) / n
     low[-1] = high[-1] = 1.0
     return torch.from_numpy(low), torch.from_numpy(high)
+
+
+def level_band(n: int, n_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`ecdf_band` at the levels k/(n_samples + 1) from 0 to 1, (n_samples + 2,) each."""
+    low, high = ecdf_band(n, n_samples + 1)
+    zero = torch.zeros(1, dtype=low.dtype)
+    return torch.cat([zero, low]), torch.cat([zero, high])

@@ -35,21 +35,23 @@ class BoundHistory:
     bounds: tuple[KLBound, ...]
 
     def columns(self) -> dict[str, list[float]]:
-        """step, bound, kl, information (exact), decoder and gap: lists of equal lengths."""
+        """step, bound, kl, sde, information (exact), decoder, gap, sde_gap: equal lengths."""
         return {
             "step": [float(step) for step in self.steps],
             "bound": [b.bound.value for b in self.bounds],
             "kl": [b.kl.value for b in self.bounds],
+            "sde": [b.sde.value for b in self.bounds],
             "information": [b.exact_information for b in self.bounds],
             "decoder": [b.decoder.value for b in self.bounds],
             "gap": [b.gap.value for b in self.bounds],
+            "sde_gap": [b.sde_gap.value for b in self.bounds],
         }
 
     def summary(self) -> dict[str, Any]:
-        """The last step's numbers, and the smallest gap in units of its standard error."""
-        smallest = min(b.gap.value / max(b.gap.error, 1e-12) for b in self.bounds)
-        last = self.bounds[-1].summary()
-        return {"step": self.steps[-1], **last, "smallest_gap_in_errors": smallest}
+        """The last step's numbers, and the smallest gaps of all steps, in nats."""
+        columns = self.columns()
+        smallest = {f"smallest_{name}": min(columns[name]) for name in ("gap", "sde_gap")}
+        return {"step": self.steps[-1], **self.bounds[-1].summary(), **smallest}
 
     def plot(self, name: str = "", **settings: Any) -> Figure:
         """Bound, measured KL and information lost against steps: see `plots.bound_history`."""
@@ -62,7 +64,7 @@ def follow_bound(
     at: Sequence[int],
     *,
     n_sims: int = 2000,
-    levels: int = 32,
+    levels: int = 64,
     bound_seed: Seed = 0,
     **training: Any,
 ) -> BoundHistory:

@@ -95,7 +95,9 @@ def contraction(
         shares.append((1 - variance / prior).cpu())
         error = batch.samples.mean(0) - batch.theta
         # Draws that are all equal have no width: a z-score of ±inf unless they hit the truth.
-        scores.append((error / variance.sqrt()).nan_to_num(nan=0.0, posinf=torch.inf).cpu())
+        scores.append(
+            (error / variance.sqrt()).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf).cpu()
+        )
         dropped += batch.dropped
     return ContractionResult(
         torch.cat(shares), torch.cat(scores), dropped, tuple(problem.theta_names)

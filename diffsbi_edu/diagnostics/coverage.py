@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from diffsbi_edu import plots
-from diffsbi_edu.diagnostics.bands import ecdf_band
+from diffsbi_edu.diagnostics.bands import level_band
 from diffsbi_edu.diagnostics.draws import simulate_and_draw
 from diffsbi_edu.diagnostics.ranked import RankedResult
 from diffsbi_edu.diagnostics.sbc import rank
@@ -41,9 +41,7 @@ class CoverageResult(RankedResult):
 
     def plot(self, figure: Figure | None = None, **settings: Any) -> Figure:
         """Empirical against nominal coverage, in the band that an exact posterior stays inside."""
-        low, high = ecdf_band(len(self.ranks), self.n_samples + 1)
-        zero = torch.zeros(1, dtype=torch.float64)
-        band = (torch.cat([zero, low]), torch.cat([zero, high]))
+        band = level_band(len(self.ranks), self.n_samples)
         return plots.coverage(
             self.nominal, self.empirical, band, about_diagonal=True, figure=figure,
             xlabel="probability of the highest-density region", **settings,

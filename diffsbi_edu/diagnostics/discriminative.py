@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
+from diffsbi_edu import plots
+from diffsbi_edu.diagnostics.bands import level_band
 from diffsbi_edu.diagnostics.classifier import Classifiers, PairFeatures, describe
 from diffsbi_edu.diagnostics.draws import Batch, simulate_and_draw
 from diffsbi_edu.diagnostics.ranked import RankedResult
@@ -33,6 +36,15 @@ class DiscriminativeResult(RankedResult):
             "accuracy": self.accuracy,
             "p_value": self.p_value,
         }
+
+    def plot(self, figure: Figure | None = None, **settings: Any) -> Figure:
+        """Share of the truths below each rank, in the band that an exact posterior stays inside."""
+        return plots.coverage(
+            self.levels, self.share_below, level_band(len(self.ranks), self.n_samples),
+            about_diagonal=True, figure=figure,
+            **{"xlabel": "rank of the truth's score, as a share", "ylabel": "share of lower ranks"}
+            | settings,
+        )  # fmt: skip
 
 
 def discriminative_calibration(

@@ -80,14 +80,19 @@ def simulate_and_draw(
             batch = _batch(model, problem, size, n_samples, generator, device)
             done, dropped = done + size, dropped + batch.dropped
             bar.update(size)
-            if dropped > DROPPED_AT_MOST * n_sims:
-                raise ValueError(
-                    f"{dropped} of {done} simulations, or their posterior draws, have NaN or "
-                    f"infinite entries. A few are dropped and counted; more than "
-                    f"{DROPPED_AT_MOST:.0%} of {n_sims} would no longer be the problem that was "
-                    "asked about: make the simulator finite, or train the model again."
-                )
+            too_many_lost(dropped, done, n_sims)
             yield batch
+
+
+def too_many_lost(dropped: int, done: int, n_sims: int) -> None:
+    """Raise `ValueError` if more than 5 % of n_sims simulations have been dropped."""
+    if dropped > DROPPED_AT_MOST * n_sims:
+        raise ValueError(
+            f"{dropped} of {done} simulations, or what the model made of them, have NaN or "
+            f"infinite entries. A few are dropped and counted; more than {DROPPED_AT_MOST:.0%} of "
+            f"{n_sims} would no longer be the problem that was asked about: make the simulator "
+            "finite, or train the model again."
+        )
 
 
 def _batch(

@@ -116,7 +116,7 @@ class LinearTruth:
         a = problem.matrix.double() @ factor
         noise = problem.noise_sd**2 * torch.eye(len(a), dtype=torch.float64)
         self.x_covariance = a @ a.T + noise
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(len(factor)).double(), upper=False)
+        inverse = factor.inverse()
         given_x = inverse @ problem.posterior_covariance @ inverse.T
         self.given_x = GaussianGiven(inverse @ problem.gain, given_x)
         self.weights = w = affine_map(model)
@@ -192,8 +192,8 @@ def less_noise(values: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
 
     Example:
         >>> u = torch.randn(500, 1, generator=torch.Generator().manual_seed(0)).double()
-        >>> less_noise(3 + u**2, u)[:2, 0]
-        tensor([4., 4.], dtype=torch.float64)
+        >>> bool((less_noise(3 + u**2, u) - 4).abs().max() < 1e-9)
+        True
     """
     n, d = normal.shape
     i, j = torch.triu_indices(d, d)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
+from diffsbi_edu import plots
 from diffsbi_edu.diagnostics.classifier import Classifiers, PairFeatures, describe
 from diffsbi_edu.diagnostics.draws import simulate_and_draw
 from diffsbi_edu.problems import Problem
@@ -42,6 +44,12 @@ class LocalC2STResult:
             "mean under the null": float(self.null.mean()),
             "p_value": self.p_value,
         }
+
+    def plot(self, figure: Figure | None = None, **settings: Any) -> Figure:
+        """The statistic beside those of the classifiers trained on relabelled pairs."""
+        return plots.null_histogram(
+            self.null, self.statistic, xlabel="mean of (d − ½)²", figure=figure, **settings
+        )
 
 
 def local_c2st(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
+from diffsbi_edu import plots
 from diffsbi_edu.diagnostics.draws import own_generator
 from diffsbi_edu.runtime import Seed
 
@@ -21,15 +23,23 @@ class MMDResult:
         mmd2: unbiased estimate of the squared MMD; about 0 (also below) if the two laws agree.
         p_value: share of random relabellings with as large a value; exact at any sample size.
         bandwidth: of the kernel, in units of the pooled sds.
+        null: the same estimate for random relabellings, (permutations,).
     """
 
     mmd2: float
     p_value: float
     bandwidth: float
+    null: torch.Tensor = field(repr=False)
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers."""
         return {"mmd2": self.mmd2, "p_value": self.p_value, "bandwidth": self.bandwidth}
+
+    def plot(self, figure: Figure | None = None, **settings: Any) -> Figure:
+        """The estimate beside those of random relabellings."""
+        return plots.null_histogram(
+            self.null, self.mmd2, xlabel="squared MMD", figure=figure, **settings
+        )
 
 
 def mmd(
@@ -102,4 +112,5 @@ def mmd(
     values = within / (n * (n - 1)) + rest / (m * (m - 1)) - 2 * between / (n * m)
     # Equal values up to rounding count as ties.
     as_large = int((values[1:] >= values[0] - 1e-12).sum())
-    return MMDResult(float(values[0]), (1 + as_large) / (1 + permutations), bandwidth)
+    p_value = (1 + as_large) / (1 + permutations)
+    return MMDResult(float(values[0]), p_value, bandwidth, values[1:].cpu())

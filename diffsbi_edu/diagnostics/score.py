@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
+from diffsbi_edu import plots
+from diffsbi_edu.diagnostics.draws import too_many_lost
 from diffsbi_edu.errors import NoExactPosterior
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import Seed, make_generator
@@ -22,10 +26,12 @@ class ScoreResult:
     Attributes:
         log_q: (n_sims,), nats; −inf where the model excludes the truth.
         log_p: of the exact posterior, (n_sims,); None where none is known.
+        dropped: simulations left out because they, or their densities, are NaN or infinite.
     """
 
     log_q: torch.Tensor
     log_p: torch.Tensor | None = None
+    dropped: int = 0
 
     @property
     def log_score(self) -> float:
@@ -47,13 +53,30 @@ class ScoreResult:
         """Plain numbers."""
         return {
             "n_sims": len(self.log_q),
+            "dropped": self.dropped,
             "log_score": self.log_score,
             "kl": self.kl,
             "standard_error": self.standard_error,
         }
 
+    def plot(self, figure: Figure | None = None, **settings: Any) -> Figure:
+        """Each data set's log p − log q where p is known, else its log q."""
+        if self.log_p is None:
+            values, xlabel = self.log_q, "log q (nats)"
+        else:
+            values, xlabel = self.log_p - self.log_q, "log p − log q (nats)"
+        finite = values[torch.isfinite(values)]
+        return plots.differences(finite, xlabel=xlabel, figure=figure, **settings)
 
-def log_score(model: Any, problem: Problem, n_sims: int = 500, *, seed: Seed = None) -> ScoreResult:
+
+def log_score(
+    model: Any,
+    problem: Problem,
+    n_sims: int = 500,
+    *,
+    seed: Seed = None,
+    progress: bool = False,
+) -> ScoreResult:
     """Expected log score of a model with a density, and its KL divergence from the exact posterior.
 
     E log q(theta | x) over the joint distribution is largest for the exact posterior (it is a
@@ -65,9 +88,10 @@ def log_score(model: Any, problem: Problem, n_sims: int = 500, *, seed: Seed = N
         problem: where truths and data come from; its exact posterior is used where there is one.
         n_sims: joint simulations.
         seed: of the simulations; None for fresh ones.
+        progress: whether to show a progress bar.
 
     Raises:
-        ValueError: n_sims below 2.
+        ValueError: n_sims below 2, or more than 5 % of the simulations lost to NaN.
         TypeError: the model has no log_prob.
 
     Source: Gneiting & Raftery (2007), Journal of the American Statistical Association 102.
@@ -85,13 +109,23 @@ def log_score(model: Any, problem: Problem, n_sims: int = 500, *, seed: Seed = N
         raise TypeError("the log score needs model.log_prob(theta, x).")
     device = getattr(model, "device", torch.device("cpu"))
     generator = make_generator(seed, device)
-    log_q, log_p, known = [], [], True
-    for first in range(0, n_sims, AT_ONCE):
-        theta, x = problem.sample(min(AT_ONCE, n_sims - first), seed=generator, device=device)
-        log_q.append(model.log_prob(theta, x).cpu())
-        try:
-            exact = [problem.posterior(row).log_prob(t[None]) for t, row in zip(theta, x)]
-            log_p.append(torch.cat([e.cpu() for e in exact]))
-        except NoExactPosterior:
-            known = False
-    return ScoreResult(torch.cat(log_q), torch.cat(log_p) if known else None)
+    log_q, log_p, known, dropped = [], [], True, 0
+    with tqdm(total=n_sims, disable=not progress, unit="data set") as bar:
+        for first in range(0, n_sims, AT_ONCE):
+            size = min(AT_ONCE, n_sims - first)
+            theta, x = problem.sample(size, seed=generator, device=device, check_finite=False)
+            finite = torch.isfinite(theta).all(1) & torch.isfinite(x).flatten(1).all(1)
+            theta, x = theta[finite], x[finite]
+            found = model.log_prob(theta, x).cpu()
+            finite = ~torch.isnan(found)
+            dropped += size - int(finite.sum())
+            too_many_lost(dropped, first + size, n_sims)
+            theta, x = theta[finite.to(device)], x[finite.to(device)]
+            log_q.append(found[finite])
+            try:
+                exact = [problem.posterior(row).log_prob(t[None]) for t, row in zip(theta, x)]
+                log_p += [e.cpu() for e in exact]
+            except NoExactPosterior:
+                known = False
+            bar.update(size)
+    return ScoreResult(torch.cat(log_q), torch.cat(log_p) if known else None, dropped)

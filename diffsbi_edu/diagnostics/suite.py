@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
+from diffsbi_edu import plots
 from diffsbi_edu.diagnostics.discriminative import (
     DRAWS_SHOWN,
     DiscriminativeResult,
@@ -67,6 +69,20 @@ class Calibration:
             "contraction": self.contraction,
             "dropped": self.dropped,
         }
+
+    def plot(self, figure: Figure | None = None, **settings: Any) -> Figure:
+        """Coverage curves of the three tests that look at all coordinates; `sbc.plot()` has the
+        other one. Good: on the diagonal.
+        """
+        lines = {
+            f"{name}, p = {self.p_values[name]:.2g}": result.share_below
+            for name, result in (
+                ("tarp, random references", self.tarp),
+                ("tarp, guessed references", self.tarp_guess),
+                ("discriminative", self.discriminative),
+            )
+        }
+        return plots.coverage(self.tarp.levels, lines, figure=figure, **settings)
 
 
 def calibrate(
@@ -129,10 +145,20 @@ def calibrate_draws(
         seed: of references and classifiers.
 
     Raises:
-        TypeError, ValueError: shapes that do not match, or fewer than 100 data sets or 4 draws.
+        TypeError, ValueError: shapes that do not match, fewer than 100 data sets or 4 draws, or
+            truths outside the prior's support.
     """
     check_draws(theta, samples)
     _check_sizes(len(theta), len(samples))
+    support: Any = problem.prior_on(theta.device).support
+    outside = ~support.check(theta)
+    if bool(outside.any()):
+        row = int(outside.nonzero()[0, 0])
+        raise ValueError(
+            f"{int(outside.sum())} of {len(theta)} truths lie outside the prior's support, for "
+            f"example theta = {theta[row].tolist()}: calibration is about truths drawn from the "
+            "prior. Are they in other units, or from another problem?"
+        )
     tests = _Tests(problem, own_generator(seed, theta.device))
     half = len(theta) // 2
     tests.add(Batch(theta[:half], x[:half], samples[:, :half]), to_learn_from=True)

@@ -15,6 +15,7 @@ from diffsbi_edu.plots.calibration import (
     rank_histogram,
 )
 from diffsbi_edu.plots.landscape import landscape
+from diffsbi_edu.plots.nulls import differences, null_histogram
 from diffsbi_edu.plots.posterior import corner, joint, scatter_pair
 from diffsbi_edu.plots.process import arrows, grid_points, marginals, schedules, trajectories
 from diffsbi_edu.plots.progress import curves, loss_curve, tradeoff
@@ -35,12 +36,14 @@ __all__ = [
     "corner",
     "coverage",
     "curves",
+    "differences",
     "ecdf_difference",
     "grid_points",
     "joint",
     "landscape",
     "loss_curve",
     "marginals",
+    "null_histogram",
     "power",
     "predictive",
     "rank_histogram",

@@ -18,6 +18,7 @@ def bound_parts(
     decoder: torch.Tensor,
     *,
     title: str = "",
+    legend: bool = True,
     ax: Axes | None = None,
 ) -> Figure:
     """What each noise level adds to the bound: the two parts, stacked. Areas are nats.
@@ -27,6 +28,7 @@ def bound_parts(
         information: r⁻² E‖D_p − D_s‖² (L,), lost by the summary.
         decoder: r⁻² E‖D_s − D_q‖² (L,), the decoder's error.
         title: of the panel.
+        legend: whether to say which part is which; once is enough for panels side by side.
         ax: axes to draw on.
 
     Raises:
@@ -44,15 +46,19 @@ def bound_parts(
         )
     figure, ax = on_axes(ax, 4.6, 3.0)
     r, lost, error = (np.asarray(v.double()) for v in (ratios, information, decoder))
-    ax.fill_between(r, 0, lost, color=EXACT, alpha=0.6, label="lost by the summary", lw=0)
-    ax.fill_between(r, lost, lost + error, color=LEARNED, alpha=0.6, label="decoder's error", lw=0)
+    for low, high, colour, label in (
+        (0 * lost, lost, EXACT, "lost by the summary"),
+        (lost, lost + error, LEARNED, "decoder's error"),
+    ):
+        area = ax.fill_between(r, low, high, color=colour, alpha=0.6, label=label, lw=0)
+        area.sticky_edges.y.append(0)  # the axis starts at 0, and panels may share it
     ax.set_xscale("log")
-    ax.set_ylim(bottom=0)
     ax.set_xlabel("noise-to-signal ratio r", fontsize=SMALL)
     ax.set_ylabel("nats per unit of ln r", fontsize=SMALL)
     ax.set_title(title, fontsize=SMALL + 1)
     ax.tick_params(labelsize=SMALL - 1)
-    ax.legend(fontsize=SMALL - 1, frameon=False)
+    if legend:
+        ax.legend(fontsize=SMALL - 1, frameon=False)
     return figure
 
 
@@ -86,6 +92,7 @@ def bound_history(
     panels = len(histories)
     figure, axes = in_figure(figure, panels, 2.7 * panels + 0.4, 2.9)
     top = max(max(h["bound"]) for h in histories.values())
+    end = max(max(h["step"]) for h in histories.values())
     for ax, (name, history) in zip(axes, histories.items(), strict=True):
         steps = history["step"]
         lost = np.maximum(history["information"], floor)
@@ -95,6 +102,7 @@ def bound_history(
         ax.set_yscale("log")
         ax.set_ylim(floor, 1.6 * top)
         ax.set_xscale("symlog", linthresh=10)
+        ax.set_xlim(-1, 1.2 * end + 1)
         ax.set_title(name, fontsize=SMALL + 1)
         ax.set_xlabel("training step", fontsize=SMALL)
         ax.tick_params(labelsize=SMALL - 1)

@@ -1,4 +1,4 @@
-"""LinearGaussian: as many dimensions as you like, and every law of the problem still in closed form."""
+"""LinearGaussian: as many dimensions as you like, and every law still in closed form."""
 
 from __future__ import annotations
 

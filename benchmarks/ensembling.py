@@ -2,10 +2,10 @@
 
     python benchmarks/ensembling.py
 
-The stability study runs its trials in parallel processes, one core each. The alternative is to stack
-the weights of K networks and let `torch.func.vmap` make one batched operation of K small ones. Here
-both do the same training steps of the diffusion model's network (width 128 x 3, batch 512), in turns,
-on one thread as the study's processes are, and then on all.
+The stability study runs its trials in parallel processes, one core each. The alternative is to
+stack the weights of K networks and let `torch.func.vmap` make one batched operation of K small
+ones. Here both do the same training steps of the diffusion model's network (width 128 x 3, batch
+512), in turns, on one thread as the study's processes are, and then on all.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def test_combined_keeps_its_rate_under_dependence(dependence: float) -> None:
 def test_combined_is_a_p_value_and_ignores_the_order(p: list[float]) -> None:
     value = combined(torch.tensor(p, dtype=torch.float64))
     assert 0 <= value <= 1
-    assert value == pytest.approx(combined(torch.tensor(p[::-1], dtype=torch.float64)))
+    assert value == combined(torch.tensor(p[::-1], dtype=torch.float64))
 
 
 @settings(derandomize=True, deadline=None)

@@ -7,7 +7,7 @@
 #   PIP_ARGS  extra arguments for pip, e.g. another package index
 #   LAB_ARGS  extra arguments for JupyterLab
 #   ARGS      extra arguments for pytest in quick, unit, doctest, notebooks, browser-test
-#   JOBS      processes that the unit tests run in                  default 2
+#   JOBS      processes that unit tests and pages run in            default 2
 
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -95,11 +95,11 @@ unit: $(STAMP)  ## unit, property and structure tests
 doctest: $(STAMP)  ## the examples in the docstrings
 	$(ONE_THREAD) MPLBACKEND=Agg $(PYTEST) --doctest-modules $(ARGS) diffsbi_edu
 
-# One page after another, each on one thread: on a busy machine torch's threads wait for one another
-# at every operation, and a page that takes a minute can take ten.
+# JOBS pages at a time, each in one process on one thread: on a busy machine torch's threads wait for
+# one another at every operation, and a page that takes a minute can take ten.
 notebooks: $(STAMP)  ## run every page and compare its outputs with the stored ones (nbval)
 	$(ONE_THREAD) $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
-	  --nbval-cell-timeout=900 --timeout=0 --durations=5 $(ARGS) $(or $(NOTEBOOKS),notebooks)
+	  --nbval-cell-timeout=900 --timeout=0 --durations=5 -n $(JOBS) --dist loadscope $(ARGS) $(or $(NOTEBOOKS),notebooks)
 
 browser-test: $(STAMP)  ## drive the dashboards in Chromium; skips where there is none
 	$(PYTEST) -m browser $(ARGS) tests

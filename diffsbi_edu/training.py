@@ -27,6 +27,10 @@ from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.run import Knobs, TrainingRun, TrainState
 from diffsbi_edu.runtime import Seed, resolve_device
 
+# Between two updates of the bar. In a notebook each is three messages, of which 2,000 can wait for
+# a reader that reads only when the cell is done (as nbval's does): at tqdm's own pace, one minute.
+BAR_SECONDS = 0.5
+
 
 class History(list[TrainState]):
     """The `TrainState`s of a run, in order, and whether the run was interrupted."""
@@ -159,7 +163,7 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
     """
     history = History()
     states = train(model, steps, **settings)
-    bar = tqdm(total=steps, disable=not progress, unit="step")
+    bar = tqdm(total=steps, disable=not progress, unit="step", mininterval=BAR_SECONDS)
     try:
         with _interrupt_between_steps() as asked:
             for state in states:

@@ -20,6 +20,7 @@ import pytest
 import torch
 from references import normal_problem, small_model
 from torch import nn
+from tqdm import tqdm
 
 import diffsbi_edu as ds
 from diffsbi_edu import History, Knobs, Problem, TrainingDiverged, fit, problems, train
@@ -749,6 +750,23 @@ def test_training_learns() -> None:
     assert np.mean(history.losses[-50:]) < 0.8 * np.mean(history.losses[:10])
     again = fit(model, 50, seed=1, batch_size=128, lr=1e-4, progress=False)
     assert np.mean(again.losses) < 0.8 * np.mean(history.losses[:10])  # goes on from what it knew
+
+
+def test_the_bar_does_not_flood_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader who comes late finds at most 2,000 messages; more, and the last ones are lost."""
+    shown = []
+
+    class Counted(tqdm):
+        def display(self, *args: Any, **rest: Any) -> bool:
+            shown.append(time.perf_counter())
+            return True
+
+    monkeypatch.setattr("diffsbi_edu.training.tqdm", Counted)
+    start = time.perf_counter()
+    fit(small_model(), 1500, seed=0, batch_size=8)
+    seconds = time.perf_counter() - start
+    assert len(shown) >= 2, "it does move"
+    assert len(shown) <= 3 + seconds / 0.5
 
 
 def test_a_warning_only_when_interrupted() -> None:

@@ -73,7 +73,7 @@ def simulate_and_draw(
     if not problem.fixed_n_obs:
         at_once = max(1, min(at_once, n_sims // BATCHES))
     done = dropped = 0
-    with tqdm(total=n_sims, disable=not progress, unit="data set") as bar:
+    with tqdm(total=n_sims, disable=not progress, unit="data set", mininterval=0.5) as bar:
         while done < n_sims:
             end = split_at if split_at is not None and done < split_at else n_sims
             size = min(at_once, end - done)

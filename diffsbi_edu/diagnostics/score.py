@@ -110,7 +110,7 @@ def log_score(
     device = getattr(model, "device", torch.device("cpu"))
     generator = make_generator(seed, device)
     log_q, log_p, known, dropped = [], [], True, 0
-    with tqdm(total=n_sims, disable=not progress, unit="data set") as bar:
+    with tqdm(total=n_sims, disable=not progress, unit="data set", mininterval=0.5) as bar:
         for first in range(0, n_sims, AT_ONCE):
             size = min(AT_ONCE, n_sims - first)
             theta, x = problem.sample(size, seed=generator, device=device, check_finite=False)

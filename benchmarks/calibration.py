@@ -3,10 +3,10 @@
     python benchmarks/calibration.py                       # all but the power study: about an hour
     python benchmarks/calibration.py --only speed memory   # a minute
 
-The suite's power, and its false alarms on two moons, come from
+The suite's power comes from
 
-    python -m diffsbi_edu.benchmark power --repeats 100 --sims 1000
-    python -m diffsbi_edu.benchmark power --repeats 500 --sims 300 --errors none
+    python -m diffsbi_edu.benchmark power --sims 1000 --repeats 40
+    python -m diffsbi_edu.benchmark power --problem gaussian_2d --sims 300 1000 --repeats 30
 
 Here the exact posteriors are those of a normal model, written down independently of the library
 (tests/calibrated.py), so that each test can be repeated 500 times.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +11,12 @@ import torch
 from torch.distributions import Distribution
 
 from diffsbi_edu.errors import NoExactPosterior, SimulationError
+from diffsbi_edu.problems.parts import checked_n_obs, checked_output, moved
 from diffsbi_edu.problems.posterior import ExactPosterior
 from diffsbi_edu.runtime import Seed, fresh_seed, make_generator, randomness_from, resolve_device
 
 Simulator = Callable[..., Any]
+FEW_SIMULATIONS = 200  # after which the share of failures is taken at its word
 
 
 class Problem:
@@ -32,10 +32,18 @@ class Problem:
         n_obs: None if the simulator fixes N itself; an int; or a range ``(low, high)`` (both
             included) from which every batch draws one N, uniformly on the logarithm.
         name: what plots and reports call it.
+        max_failed: for a simulator that sometimes fails, returning NaN or infinite numbers: the
+            share of failures that `sample` puts up with. It drops these rows, draws others in their
+            place and counts them in `failures`; the prior is then, in effect, the prior *given that
+            the simulation succeeds*. At 0 the first failure is an error.
+
+    Attributes:
+        failures: simulations that failed and simulations made, where `max_failed` is not 0.
 
     Raises:
         TypeError: the prior is no torch distribution, or the simulator cannot be called.
-        ValueError: the prior has no event dimension, or `n_obs` is impossible.
+        ValueError: the prior has no event dimension, `n_obs` is impossible, or `max_failed` is not
+            in [0, 1).
 
     Example:
         >>> import torch
@@ -62,6 +70,7 @@ class Problem:
         *,
         n_obs: int | tuple[int, int] | None = None,
         name: str = "custom",
+        max_failed: float = 0.0,
     ) -> None:
         if not isinstance(prior, Distribution):
             raise TypeError(f"prior must be a torch.distributions.Distribution, got {type(prior)}.")
@@ -75,8 +84,12 @@ class Problem:
             raise TypeError(f"simulator must be callable, got {type(simulator)}.")
         self.prior = prior
         self.simulator = simulator
-        self.n_obs = _check_n_obs(n_obs)
+        self.n_obs = checked_n_obs(n_obs)
         self.name = name
+        if not 0 <= max_failed < 1:
+            raise ValueError(f"max_failed, a share, must be in [0, 1), got {max_failed}.")
+        self.max_failed = max_failed
+        self.failures = (0, 0)
         self.dim = int(prior.event_shape[0])
         self.theta_names = self.theta_names or tuple(f"theta {i + 1}" for i in range(self.dim))
         self._priors: dict[torch.device, Distribution] = {}
@@ -89,7 +102,7 @@ class Problem:
         """The prior with its parameters on `device`, so that its draws are made there."""
         device = torch.device(device)
         if device not in self._priors:
-            self._priors[device] = _moved(self.prior, device)
+            self._priors[device] = moved(self.prior, device)
         return self._priors[device]
 
     @property
@@ -147,7 +160,7 @@ class Problem:
         args = (given,) if n_obs is None else (given, n_obs)
         with torch.no_grad(), randomness_from(generator):
             x = self.simulator(*args, **kwargs)
-        x = _checked_output(x, theta)
+        x = checked_output(x, theta)
         if check_finite:
             check_simulations(theta, x)
         return x
@@ -165,11 +178,40 @@ class Problem:
 
         Raises:
             ValueError: n is not positive, or the device is unknown or absent.
-            SimulationError: see `simulate`.
+            SimulationError: see `simulate`; or more than `max_failed` of the simulations failed.
         """
         generator = make_generator(seed, resolve_device(device))
+        check_now = check_finite and not self.max_failed
         theta = self.sample_prior(n, seed=generator, device=generator.device)
-        return theta, self.simulate(theta, seed=generator, n_obs=n_obs, check_finite=check_finite)
+        x = self.simulate(theta, seed=generator, n_obs=n_obs, check_finite=check_now)
+        return self._failures_replaced(theta, x, generator) if self.max_failed else (theta, x)
+
+    def _failures_replaced(
+        self, theta: torch.Tensor, x: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """theta and x with other draws in place of the rows that are not finite."""
+        bad, made = ~torch.isfinite(x).flatten(1).all(1), len(x)
+        while True:
+            failed = int(bad.sum())
+            self.failures = (self.failures[0] + failed, self.failures[1] + made)
+            # One failure in the first ten simulations is not yet a share of 10 %.
+            if self.failures[0] > self.max_failed * max(self.failures[1], FEW_SIMULATIONS):
+                raise SimulationError(
+                    f"{self.failures[0]} of {self.failures[1]} simulations were NaN or infinite, "
+                    f"more than max_failed = {self.max_failed:.1%}; the last for theta = "
+                    f"{theta[bad][-1].tolist()}. Mend the simulator, shrink the prior, or raise "
+                    "max_failed."
+                )
+            if not failed:
+                return theta, x
+            made = failed
+            again = self.sample_prior(failed, seed=generator, device=theta.device)
+            # Not over their theta: what fails there would fail again. Of the same N: one batch.
+            n_obs = None if self.n_obs is None else x.shape[1]
+            new = self.simulate(again, seed=generator, n_obs=n_obs, check_finite=False)
+            theta, x = theta.clone(), x.clone()
+            theta[bad], x[bad] = again, new
+            bad = ~torch.isfinite(x).flatten(1).all(1)
 
     def posterior(self, x_obs: torch.Tensor) -> ExactPosterior:
         """The exact posterior given x_obs (N, F).
@@ -248,51 +290,3 @@ def one_data_set(x_obs: Any, features: int, n_obs: int | None = None) -> torch.T
     if n_obs not in (None, x.shape[1]):
         raise ValueError(f"this problem has N = {n_obs} observation(s), got N = {x.shape[1]}.")
     return x[0]
-
-
-def _check_n_obs(n_obs: Any) -> int | tuple[int, int] | None:
-    if n_obs is None:
-        return None
-    ends = tuple(n_obs) if isinstance(n_obs, tuple | list) else (n_obs, n_obs)
-    whole = len(ends) == 2 and all(isinstance(n, int) for n in ends)
-    if not whole or not 1 <= ends[0] <= ends[1]:
-        raise ValueError(f"n_obs must be an int ≥ 1 or a range (low, high), got {n_obs!r}.")
-    return (ends[0], ends[1]) if isinstance(n_obs, tuple | list) else n_obs
-
-
-def _checked_output(x: Any, theta: torch.Tensor) -> torch.Tensor:
-    if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
-        x = torch.from_numpy(np.array(x))
-    if not isinstance(x, torch.Tensor):
-        kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x)
-        raise SimulationError(
-            f"the simulator must return a torch tensor or a NumPy array of numbers, got {kind}; "
-            "stack the simulations with torch.stack or numpy.stack."
-        )
-    if x.ndim not in (2, 3) or len(x) != len(theta) or x.numel() == 0:
-        raise SimulationError(
-            f"the simulator must return (B, N, F) or (B, F) with B = {len(theta)}, as many rows as "
-            f"theta {tuple(theta.shape)}; got {tuple(x.shape)}."
-        )
-    if x.is_complex():
-        raise SimulationError(f"the simulator must return real numbers, got {x.dtype}.")
-    x = x.to(theta.device, torch.float32)
-    return x[:, None, :] if x.ndim == 2 else x
-
-
-def _moved(value: Any, device: torch.device, memo: dict[int, Any] | None = None) -> Any:
-    """A copy of a distribution (or what it is made of) with every tensor on `device`."""
-    memo = {} if memo is None else memo
-    if id(value) in memo:  # a transform and its inverse refer to each other
-        return memo[id(value)]
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
-        return type(value)(_moved(v, device, memo) for v in value)
-    if isinstance(value, Distribution | torch.distributions.Transform | torch.nn.Module):
-        memo[id(value)] = moved = copy.copy(value)
-        for key, item in vars(value).items():
-            if not isinstance(item, weakref.ref):  # a transform's memory of its inverse
-                object.__setattr__(moved, key, _moved(item, device, memo))
-        return moved
-    return value

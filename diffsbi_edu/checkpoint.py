@@ -96,5 +96,7 @@ def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        # A copy: one number, expanded, has a stride of 0, which cannot be read as bytes.
+        whole = tensor.reshape(-1).clone(memory_format=torch.contiguous_format)
+        sha.update(whole.view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,38 @@ def test_round_trip(saved: Path) -> None:
         assert tensors[name].dtype == tensor.dtype
     assert header | HEADER == header
     assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_tensors_of_any_layout(tmp_path: Path) -> None:
+    """One number expanded (stride 0), a transpose, a slice: what counts is the values."""
+    path = tmp_path / "layouts.safetensors"
+    square = torch.arange(6.0).reshape(2, 3)
+    tensors = {
+        "expanded": torch.tensor(3.0).expand(1),
+        "repeated": torch.tensor([2.0]).expand(4),
+        "transposed": square.T,
+        "sliced": square[:, ::2],
+        "scalar": torch.tensor(1),
+        "empty": torch.empty(0),
+    }
+    checkpoint.write(path, tensors, {"kind": "layouts"})
+    found, _ = checkpoint.read(path)
+    assert {k: v.tolist() for k, v in found.items()} == {k: v.tolist() for k, v in tensors.items()}
+
+
+@pytest.mark.parametrize("name", sorted(problems.available()))
+def test_a_model_of_every_built_in_problem_can_be_saved(name: str, tmp_path: Path) -> None:
+    problem = problems.get(name)
+    _, x = problem.sample(2, seed=0, device="cpu")
+    encoder = None if problem.fixed_n_obs else ds.encoders.DeepSets(x.shape[-1], 4, width=8, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a set's encoder for a sequence
+        model = ds.ConditionalDiffusion(problem, encoder, width=8, depth=1, device="cpu", seed=0)
+        model.standardise(seed=0)
+        model.save(tmp_path / "model.safetensors")
+        again = ds.load(tmp_path / "model.safetensors", device="cpu")
+    draws = [m.sample(x[0], 3, seed=1) for m in (model, again)]
+    assert torch.equal(*draws)
 
 
 def test_any_safetensors_reader_can_open_it(saved: Path) -> None:

@@ -8,7 +8,10 @@
 50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM on
 `AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior means and widths against
 reference draws made by independent samplers (tests/data, tools/references.py). `cost`: training
-steps a second at N = 500, batch 256, and peak memory.
+steps a second at N = 500, batch 256, and peak memory. `amortization`: `NormalGamma` from N = 1 to
+3,000: a DeepSets trained on N in 1 … 1,000, drawn evenly on the logarithm (as ranges are) or
+evenly, and a single-observation model composed by `ds.Compositional`; 20 minutes a seed on one
+core, and only if asked for.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from diffsbi_edu import encoders
 REFERENCES = Path(__file__).resolve().parent.parent / "tests" / "data"
 SIZES = (10, 50, 200, 500)
 SUMMARY = 32
+MANY_SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000)  # the last is beyond what is trained on
+COMPOSED = {"gauss": (1, 3, 10, 30, 100, 300), "naive": (1, 3, 10, 30), "jacobian": (1, 3, 10, 30)}
 
 
 def trained(
@@ -111,6 +116,61 @@ def against_references(
     return torch.stack(off), torch.stack(wide)
 
 
+class EvenSizes(ds.problems.NormalGamma):
+    """N uniform on its range, where the library's is uniform on the logarithm."""
+
+    def draw_n_obs(self, generator: torch.Generator) -> int | None:
+        low, high = self.n_obs if isinstance(self.n_obs, tuple) else (1, 1)
+        return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def amortization(seconds: float, seeds: int) -> None:
+    whole = ds.problems.NormalGamma(n_obs=(1, 1000))
+    print(f"NormalGamma, N = 1 … 3,000, {seconds:.0f} s of training each")
+    for seed in range(seeds):
+        for name, problem in (("log-uniform", whole), ("uniform", EvenSizes(n_obs=(1, 1000)))):
+            encoder = encoders.DeepSets(1, SUMMARY, seed=seed)
+            model = trained(problem, encoder, seconds, seed)
+            by_size(f"DeepSets, N {name}", model, MANY_SIZES, 20, 200, seed)
+        composition(seconds, seed)
+
+
+def composition(seconds: float, seed: int) -> None:
+    model = trained(ds.problems.NormalGamma(n_obs=1), encoders.Identity(1), seconds, seed)
+    for method, sizes in COMPOSED.items():
+        composed = ds.Compositional(model, method=method)
+        by_size(f"composed, {method}", composed, sizes, 20, 100, seed)
+
+
+def by_size(
+    name: str, model: Any, sizes: tuple[int, ...], n_sims: int, n_samples: int, seed: int
+) -> None:
+    """sd ratios, rms offsets, and C2ST of three data sets, at each size; all see the same data."""
+    problem = ds.problems.NormalGamma(n_obs=1)
+    for size in sizes:
+        start = time.perf_counter()
+        found = ds.diagnostics.amortization(
+            model, problem, [size], n_sims=n_sims, n_samples=n_samples, seed=100 + seed
+        )
+        took = time.perf_counter() - start
+        ratio, offset = found.ratio, found.offset
+        assert ratio is not None
+        assert offset is not None
+        _, x = problem.sample(3, seed=300 + seed, n_obs=size, device="cpu")
+        n = 5 * n_samples
+        draws = model.sample(x, n, seed=5).cpu()
+        c2st = [
+            ds.diagnostics.c2st(draws[:, i], problem.posterior(x[i]).sample((n,), seed=i))
+            for i in range(3)
+        ]
+        print(
+            f"    {name}, seed {seed}, N = {size}: sd/exact {ratio[0, 0]:.3f} {ratio[0, 1]:.3f}; "
+            f"offset {offset[0, 0]:.3f} {offset[0, 1]:.3f} sds; C2ST {statistics.fmean(c2st):.3f}; "
+            f"{1000 * took / (n_sims * n_samples):.2f} s per 1,000 draws",
+            flush=True,
+        )
+
+
 def cost() -> None:
     print("training steps a second at N = 500, batch 256, decoder 128 × 3, on all cores")
     makers = {
@@ -128,13 +188,16 @@ def cost() -> None:
         print(f"  {name:20s} {rate:6.1f} steps/s; peak memory so far {peak:.2f} GiB", flush=True)
 
 
+SECTIONS = ["cost", "sets", "sequences", "amortization"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=["cost", "sets", "sequences"])
+    parser.add_argument("--only", nargs="+", choices=SECTIONS)
     parser.add_argument("--seconds", type=float, default=100.0, help="of training, each model")
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
-    only = options.only or ["cost", "sets", "sequences"]
+    only = options.only or SECTIONS[:3]
     print(f"yardstick: {yardstick.measure(200):.1f} s", flush=True)
     if "cost" in only:
         cost()
@@ -142,6 +205,8 @@ def main() -> None:
         sets(options.seconds, options.seeds)
     if "sequences" in only:
         sequences(options.seconds, options.seeds)
+    if "amortization" in only:
+        amortization(options.seconds, options.seeds)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from diffsbi_edu import (
     schedules,
     widgets,
 )
+from diffsbi_edu.compositional import Compositional
 from diffsbi_edu.denoiser import IdealDenoiser
 from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import (
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Compositional",
     "ConditionalDiffusion",
     "ConditionalFlow",
     "History",

@@ -291,3 +291,70 @@ def test_calibration_lab(page: Any, address: str, folder: Path) -> None:
     page.get_by_label("flip the sign").check()
     new_frame(page, shown)
     row.get_by_role("cell", name="notices").wait_for()
+
+
+def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
+    show(page, address, folder, "encoders.ipynb", "bench = ds.widgets.EncoderLab()\nbench", "0")
+
+    def drawn() -> str | None:
+        image = page.locator(".diffsbi-plane img")
+        if image.count() == 0 or image.evaluate("e => e.naturalWidth") < 900:
+            return None
+        return str(image.get_attribute("src"))
+
+    def redrawn(old: str) -> str:
+        def changed() -> str | None:
+            now = drawn()
+            return now if now != old else None
+
+        return str(lab.until(page, changed, "another picture"))
+
+    shown = str(lab.until(page, drawn, "a first picture"))
+    status(page, "ready")
+    page.get_by_text("The network is untrained: press Train.").wait_for()
+
+    # It trains before one's eyes, and stands still when paused.
+    press(page, "Train")
+    status(page, "training")
+    for _ in range(3):
+        shown = redrawn(shown)
+    press(page, "Pause")
+    status(page, "paused")
+    at = ask_kernel(page, "bench.step")
+    assert int(at) > 0
+    lab.until(page, lambda: page.get_by_text(f"step {int(at):,} of").count(), "the last frame")
+
+    # Shuffled, the data lie in another order, and DeepSets does not mind.
+    shown = str(drawn())
+    press(page, "Shuffle")
+    shown = redrawn(shown)
+    page.get_by_text("the order says nothing, and the network knows").wait_for()
+    assert float(ask_kernel(page, "bench.moment.moved")) < 1e-4
+    press(page, "Original order")
+    shown = redrawn(shown)
+
+    # More data than it was trained on.
+    slider(page, "observations N").focus()
+    slider(page, "observations N").press("End")
+    shown = redrawn(shown)
+    page.get_by_text("N = 1000: extrapolating").wait_for()
+    assert ask_kernel(page, "tuple(bench.x_obs.shape)") == "(1000, 1)"
+
+    # A network for sequences on a time series, which begins untrained.
+    page.get_by_label("problem").select_option("a time series (AR(1))")
+    page.get_by_label("encoder", exact=True).select_option("GRU (sequence)")
+    page.get_by_text("since GRU is trained on").wait_for()
+    status(page, "ready")
+    slider(page, "observations N").press("Home")
+    page.get_by_label("parameters").select_option("phi, sd")
+    page.get_by_label("colour by").select_option("N")
+    press(page, "Train")
+    status(page, "training")
+    for _ in range(2):
+        shown = redrawn(shown)
+
+    # Nobody looks: it waits.
+    page.goto("about:blank")
+    lab.open_notebook(page, address, "encoders.ipynb")
+    lab.wait_for_widgets(page)
+    lab.until(page, lambda: ask_kernel(page, "bench.status") == "paused", "the pause")

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from test_checks_encoders import ANSWERS as OF_PAGE_06
 
 from diffsbi_edu import problems
 from diffsbi_edu.course import checks
@@ -196,6 +197,7 @@ ANSWERS = {
         4.0,
         [("cannot know eps", 0.0), ("one coordinate", 1.0), ("not a norm", 2.0)],
     ),
+    **OF_PAGE_06,
 }
 over_exercises = pytest.mark.parametrize(
     ("check", "right", "mistakes"), ANSWERS.values(), ids=ANSWERS.keys()

@@ -37,6 +37,8 @@ FLOORS = {
     "encoders": 1,
     "transforms": 1,
     "denoiser": 2,
+    "noised_prior": 2,
+    "composed_denoiser": 4,
     "samplers": 3,
     "estimator": 3,
     "likelihood": 4,
@@ -45,6 +47,7 @@ FLOORS = {
     "data": 4,
     "flow": 5,
     "run": 5,
+    "compositional": 6,
     "training": 6,
     "plots": 7,
     "diagnostics": 8,
@@ -60,6 +63,7 @@ PAGES = [
     "03_witchs_hat",
     "04_multimodal",
     "05_calibration",
+    "06_encoders",
     "07_kl_bound",
 ]
 

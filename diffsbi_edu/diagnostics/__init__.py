@@ -1,5 +1,6 @@
 """Diagnostics: samples in, numbers out."""
 
+from diffsbi_edu.diagnostics.amortization import AmortizationResult, amortization
 from diffsbi_edu.diagnostics.bound import Estimate, KLBound, kl_bound
 from diffsbi_edu.diagnostics.bound_history import (
     BoundHistory,
@@ -27,6 +28,7 @@ from diffsbi_edu.diagnostics.suite import Calibration, calibrate, calibrate_draw
 from diffsbi_edu.diagnostics.tarp import TARPResult, tarp
 
 __all__ = [
+    "AmortizationResult",
     "BoundHistory",
     "Calibration",
     "ContractionResult",
@@ -43,6 +45,7 @@ __all__ = [
     "ScoreResult",
     "Spoilt",
     "TARPResult",
+    "amortization",
     "c2st",
     "calibrate",
     "calibrate_draws",

@@ -8,7 +8,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from diffsbi_edu.encoders.base import Encoder, whole
 from diffsbi_edu.encoders.front import ConvFront
-from diffsbi_edu.encoders.pooling import Readout, counts, mean_and_log_sd, moments_and_size
+from diffsbi_edu.encoders.pooling import Readout, counts, mean_and_log_sd
+from diffsbi_edu.encoders.variogram import series_moments, told_of_series
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 
@@ -34,7 +35,7 @@ class _Recurrent(Encoder):
         with randomness_from(make_generator(seed)):
             self.front = ConvFront(in_features, width, stride)
             self.recurrent = self._network(width, depth)
-            self.leave = Readout(2 * in_features + 2, 3 * outputs, out_features, 2 * width)
+            self.leave = Readout(told_of_series(in_features), 3 * outputs, out_features, 2 * width)
 
     def _network(self, width: int, depth: int) -> nn.RNNBase:
         raise NotImplementedError
@@ -54,7 +55,7 @@ class _Recurrent(Encoder):
         final = states[0] if isinstance(states, tuple) else states  # an LSTM also gives its cells
         final = final[-self._directions :].transpose(0, 1).flatten(1)  # of the last layer
         learnt = torch.cat([final, mean_and_log_sd(outputs, kept)], 1)
-        s: torch.Tensor = self.leave(moments_and_size(x, mask), learnt)
+        s: torch.Tensor = self.leave(series_moments(x, mask), learnt)
         return s
 
 

@@ -11,7 +11,8 @@ from diffsbi_edu.encoders.attention import AttentionBlock
 from diffsbi_edu.encoders.base import Encoder, check_heads, whole
 from diffsbi_edu.encoders.front import relative_time
 from diffsbi_edu.encoders.padding import check_padding_is_last
-from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd, moments_and_size
+from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd
+from diffsbi_edu.encoders.variogram import series_moments, told_of_series
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 
@@ -86,7 +87,7 @@ class SequenceTransformer(Encoder):
         with randomness_from(make_generator(seed)):
             self.enter = nn.Linear(patch * (in_features + 2), width)
             self.blocks = nn.ModuleList(AttentionBlock(width, heads) for _ in range(depth))
-            self.leave = Readout(2 * in_features + 2, 2 * width, out_features, 2 * width)
+            self.leave = Readout(told_of_series(in_features), 2 * width, out_features, 2 * width)
 
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
@@ -96,7 +97,7 @@ class SequenceTransformer(Encoder):
         kept = None if mask is None else mask[:, :: self.patch]  # a patch is real if it begins so
         for block in self.blocks:
             h = block(h, h, kept)
-        s: torch.Tensor = self.leave(moments_and_size(x, mask), mean_and_log_sd(h, kept))
+        s: torch.Tensor = self.leave(series_moments(x, mask), mean_and_log_sd(h, kept))
         return s
 
     def _patches(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

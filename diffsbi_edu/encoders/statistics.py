@@ -121,3 +121,31 @@ class Statistics(Encoder):
             return super().__repr__()
         name = getattr(self.statistics, "__name__", repr(self.statistics))
         return f"Statistics({self.in_features}, {self.out_features}, statistics={name})"
+
+
+def series_statistics(x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Moments of a time series, and what it says of its order: s (B, 5F + 2) of x (B, N, F).
+
+    In this order: the F means, the F log sds, the F autocorrelations at lag 1, the F first and the
+    F last values, (ln N)/4 and 1/√N. They are sufficient for a normal AR(1): its log likelihood is
+    made of Σx_t, Σx_t², Σx_t x_{t−1}, both ends and N (Hamilton 1994, section 5.2). A single
+    observation has the autocorrelation 0.
+
+    Args:
+        x: data; `Statistics(F, statistics=series_statistics)` hands it on in standardised units.
+        mask: (B, N), True for the real steps of padded series, which come first.
+
+    Example:
+        >>> series_statistics(torch.tensor([[[1.0], [-1.0], [1.0], [-1.0]]]))[0, :5]
+        tensor([ 0.0000,  0.0000, -0.7500,  1.0000, -1.0000])
+    """
+    simple, features = moments_and_size(x, mask), x.shape[2]
+    off = x - simple[:, None, :features]
+    last = x[:, -1]
+    if mask is not None:
+        off = off * mask[..., None]
+        ends = counts(x, mask).long() - 1
+        last = x.take_along_dim(ends[..., None], 1)[:, 0]
+    power = off.square().sum(1) + DATA_FLOOR
+    lag_one = (off[:, 1:] * off[:, :-1]).sum(1) / power
+    return torch.cat([simple[:, : 2 * features], lag_one, x[:, 0], last, simple[:, -2:]], 1)

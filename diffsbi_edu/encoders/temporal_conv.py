@@ -7,7 +7,8 @@ from torch import nn
 
 from diffsbi_edu.encoders.base import Encoder, whole
 from diffsbi_edu.encoders.front import ConvFront
-from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd, moments_and_size
+from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd
+from diffsbi_edu.encoders.variogram import series_moments, told_of_series
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 
@@ -78,7 +79,7 @@ class TemporalConv(Encoder):
         with randomness_from(make_generator(seed)):
             self.front = ConvFront(in_features, width, stride)
             self.blocks = nn.ModuleList(DilatedBlock(width, 2**k) for k in range(depth))
-            self.leave = Readout(2 * in_features + 2, 2 * width, out_features, 2 * width)
+            self.leave = Readout(told_of_series(in_features), 2 * width, out_features, 2 * width)
 
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
@@ -86,5 +87,5 @@ class TemporalConv(Encoder):
         h = h.mT
         for block in self.blocks:
             h = block(h, None if kept is None else kept[:, None].to(h))
-        s: torch.Tensor = self.leave(moments_and_size(x, mask), mean_and_log_sd(h.mT, kept))
+        s: torch.Tensor = self.leave(series_moments(x, mask), mean_and_log_sd(h.mT, kept))
         return s

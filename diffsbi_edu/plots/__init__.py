@@ -19,7 +19,9 @@ from diffsbi_edu.plots.nulls import differences, null_histogram
 from diffsbi_edu.plots.posterior import corner, joint, scatter_pair
 from diffsbi_edu.plots.process import arrows, grid_points, marginals, schedules, trajectories
 from diffsbi_edu.plots.progress import curves, loss_curve, tradeoff
+from diffsbi_edu.plots.sizes import posterior_width_by_size
 from diffsbi_edu.plots.study import power, stability
+from diffsbi_edu.plots.summaries import summary_space
 
 __all__ = [
     "EXACT",
@@ -44,12 +46,14 @@ __all__ = [
     "loss_curve",
     "marginals",
     "null_histogram",
+    "posterior_width_by_size",
     "power",
     "predictive",
     "rank_histogram",
     "scatter_pair",
     "schedules",
     "stability",
+    "summary_space",
     "tradeoff",
     "trajectories",
 ]

@@ -1,8 +1,9 @@
-"""Dashboards: `LiveTraining`, `ScheduleExplorer`, `StabilityRace`, `CalibrationLab`."""
+"""Dashboards for live training, noise schedules, stability, calibration and summary networks."""
 
 from diffsbi_edu.widgets.calibration_lab import CalibrationLab
+from diffsbi_edu.widgets.encoder_lab import EncoderLab
 from diffsbi_edu.widgets.live_training import LiveTraining
 from diffsbi_edu.widgets.schedule_explorer import ScheduleExplorer
 from diffsbi_edu.widgets.stability_race import StabilityRace
 
-__all__ = ["CalibrationLab", "LiveTraining", "ScheduleExplorer", "StabilityRace"]
+__all__ = ["CalibrationLab", "EncoderLab", "LiveTraining", "ScheduleExplorer", "StabilityRace"]

@@ -21,20 +21,17 @@ from diffsbi_edu.widgets.canvas import png_bytes
 from diffsbi_edu.widgets.cores import SMALL_STEP, one_core
 from diffsbi_edu.widgets.export import csv_bytes, gif_bytes
 from diffsbi_edu.widgets.frames import POINTS_SHOWN, Frame
+from diffsbi_edu.widgets.loop import HURRY_SECONDS, Loop, Pace
 from diffsbi_edu.widgets.snapshots import Snapshot, SnapshotHistory
 from diffsbi_edu.widgets.trainer import Phase, Trainer, in_plain_words
-from diffsbi_edu.widgets.worker import Mailbox, Worker
 
-FRAME_SECONDS = 0.29  # a frame this often while training ...
-FRAME_SHARE = 0.17  # ... but drawing takes at most this share of the time
-HURRY_SECONDS = 0.1  # ... and what the user has just changed is shown after this
 C2ST_SAMPLES, C2ST_SECONDS, C2ST_SHARE = 250, 12.0, 0.02
 # A classifier trained to the end takes seconds: 0.2 s in passing, 0.8 s when a run has ended.
 QUICK_C2ST, FULL_C2ST = {"folds": 3, "max_epochs": 80}, {"folds": 5, "max_epochs": 200}
 GIF_FRAMES, CSV_SAMPLES = 60, 2000
 
 
-class LiveLoop:
+class LiveLoop(Loop):
     """Training, frames and wishes.
 
     Args:
@@ -63,8 +60,7 @@ class LiveLoop:
         self.problem, self.trainer, self.samples = problem, trainer, samples
         self._show, self._tell, self._write, self._draw_x = show, tell, write, draw_x
         self.view = View(x_obs)
-        self.mail = Mailbox()
-        self.worker = Worker(self._turn, "diffsbi-live-training", self._cores)
+        super().__init__("diffsbi-live-training")
         self.snapshots = SnapshotHistory()
         self.c2st: float | None = None
         self.blocking = False  # inside `run`, which needs no page
@@ -74,19 +70,9 @@ class LiveLoop:
         self._stale = self._redraw = True
         self._unjudged: dict[str, int] | None = None  # a C2ST is due, with this effort
         self._page_gone = False
-        self._last_frame = self._frame_cost = self._next_c2st = 0.0
+        self._pace, self._next_c2st = Pace(), 0.0
         self._rate_from, self._rate = (0.0, 0.0), 0.0
         self._draws = 0
-
-    def setting(self, name: str, value: Any) -> None:
-        """Change a setting soon; callable from any thread."""
-        self.mail.setting(name, value)
-        self.worker.wake()
-
-    def command(self, name: str, value: Any = None) -> None:
-        """Carry out a command soon; callable from any thread."""
-        self.mail.command(name, value)
-        self.worker.wake()
 
     # --- everything below runs in the worker's thread ---
 
@@ -224,10 +210,7 @@ class LiveLoop:
     def _due(self) -> bool:
         if self.trainer.phase is not Phase.TRAINING:
             return self._stale or self._redraw
-        since = time.perf_counter() - self._last_frame
-        if self._stale or self._redraw:
-            return since >= HURRY_SECONDS
-        return since >= max(FRAME_SECONDS, min(self._frame_cost / FRAME_SHARE, 1.0))
+        return self._pace.due(HURRY_SECONDS if self._stale or self._redraw else None)
 
     def _come_to_rest(self) -> None:
         """The last frame of a run: more draws, kept in the history, and its C2ST."""
@@ -241,9 +224,15 @@ class LiveLoop:
             self._stale, self._unjudged = False, FULL_C2ST
 
     def _frame(self) -> None:
-        start = self._last_frame = time.perf_counter()
+        start = time.perf_counter()
+        training = self.trainer.phase is Phase.TRAINING
+        with self._pace.frame():
+            self._look_and_show(training)
+        if training and start >= self._next_c2st and self._current is not None:
+            self._judge(self._current, QUICK_C2ST)
+
+    def _look_and_show(self, training: bool) -> None:
         trainer = self.trainer
-        training = trainer.phase is Phase.TRAINING
         if training or self._stale or self._current is None:
             n = self.samples if training else POINTS_SHOWN
             self._current = self._camera.take(trainer.model, trainer.step, n)
@@ -255,9 +244,6 @@ class LiveLoop:
         rate, c2st, kept = self._recent_rate(), self.c2st, len(self.snapshots)
         step, goal, replay = trainer.step, trainer.goal, self.view.replay
         self._show(Frame(png, trainer.phase, step, goal, loss, rate, c2st, kept, replay))
-        self._frame_cost = time.perf_counter() - start
-        if training and start >= self._next_c2st:
-            self._judge(self._current, QUICK_C2ST)
 
     def _judge_at_rest(self) -> None:
         effort, self._unjudged = self._unjudged, None

@@ -6,7 +6,6 @@ As in `LiveLoop`, callbacks only put wishes into `mail`; all else runs in the wo
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,10 +18,10 @@ from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.run import Knobs
 from diffsbi_edu.widgets.cores import SMALL_STEP, one_core
+from diffsbi_edu.widgets.loop import Loop, Pace
 from diffsbi_edu.widgets.race_picture import Lane, RacePicture
 from diffsbi_edu.widgets.racer import Racer, Standing
 from diffsbi_edu.widgets.trainer import Phase, Trainer
-from diffsbi_edu.widgets.worker import Mailbox, Worker
 
 FRAME_SECONDS = 0.4
 FRAME_SHARE = 0.2  # of the time goes to drawing, at most
@@ -33,7 +32,7 @@ ENDLESS = 10**9  # steps: a race ends by the clock
 COOLEST = 1e-3  # share of the learning rate that is left at the end
 
 
-class Race:
+class Race(Loop):
     """Training, turns, frames and wishes.
 
     Args:
@@ -65,23 +64,12 @@ class Race:
         self._x_obs, self._show, self._tell = x_obs, show, tell
         self._data = problem.sample(pool, seed=seed, device="cpu")
         self.racers = [self._enter(name, make) for name, make in makers.items()]
-        self.mail = Mailbox()
-        self.worker = Worker(self._turn, "diffsbi-stability-race", self._cores)
+        super().__init__("diffsbi-stability-race")
         self._picture = RacePicture(problem.theta_names, [racer.name for racer in self.racers])
         self._exact: torch.Tensor | None = None
         self._exact_known = self._racing = False
         self._stale, self._judge = True, False
-        self._last_frame = self._frame_cost = 0.0
-
-    def setting(self, name: str, value: Any) -> None:
-        """Change a setting soon; callable from any thread."""
-        self.mail.setting(name, value)
-        self.worker.wake()
-
-    def command(self, name: str, value: Any = None) -> None:
-        """Carry out a command soon; callable from any thread."""
-        self.mail.command(name, value)
-        self.worker.wake()
+        self._pace = Pace(FRAME_SECONDS, FRAME_SHARE, longest=2.0)
 
     def standings(self) -> list[Standing]:
         """The scoreboard, in the order of the lanes."""
@@ -192,11 +180,13 @@ class Race:
     def _due(self) -> bool:
         if not self._racing:
             return self._stale
-        since = time.perf_counter() - self._last_frame
-        return since >= max(FRAME_SECONDS, min(self._frame_cost / FRAME_SHARE, 2.0))
+        return self._pace.due()
 
     def _frame(self) -> None:
-        start = self._last_frame = time.perf_counter()
+        with self._pace.frame():
+            self._look_and_publish()
+
+    def _look_and_publish(self) -> None:
         if not self._exact_known:
             self._exact, why_not = self._exact_draws()
             self._picture.set_exact(self._exact, why_not, self._prior_draws())
@@ -205,7 +195,6 @@ class Race:
             racer.look(self._x_obs, FEW if self._racing else MANY)
         self._stale = False
         self._publish()
-        self._frame_cost = time.perf_counter() - start
 
     def _publish(self) -> None:
         standings = self.standings()

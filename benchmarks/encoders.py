@@ -38,14 +38,20 @@ COMPOSED = {"gauss": (1, 3, 10, 30, 100, 300), "naive": (1, 3, 10, 30), "jacobia
 
 
 def trained(
-    problem: ds.Problem, encoder: torch.nn.Module, seconds: float, seed: int, **settings: Any
+    problem: ds.Problem,
+    encoder: torch.nn.Module,
+    seconds: float,
+    seed: int,
+    *,
+    noise_draws: int = 1,
+    **settings: Any,
 ) -> ds.ConditionalDiffusion:
     """A model trained for about `seconds`: the pace of the first steps decides how many."""
-    model = ds.ConditionalDiffusion(problem, encoder=encoder, seed=seed)
+    model = ds.ConditionalDiffusion(problem, encoder=encoder, seed=seed, noise_draws=noise_draws)
     pace = [s.seconds for s in ds.train(model, 60, seed=seed, **settings)]
     steps = max(100, round(seconds / ((pace[-1] - pace[9]) / 50)))
     fresh = type(encoder)(**encoder.config(), seed=seed)  # type: ignore[operator]
-    model = ds.ConditionalDiffusion(problem, encoder=fresh, seed=seed)
+    model = ds.ConditionalDiffusion(problem, encoder=fresh, seed=seed, noise_draws=noise_draws)
     start = time.perf_counter()
     ds.fit(model, steps, seed=seed, progress=False, **settings)
     print(
@@ -63,7 +69,7 @@ def sets(seconds: float, seeds: int) -> None:
         found: dict[int, list[float]] = {n: [] for n in SIZES}
         for seed in range(seeds):
             encoder = kind(1, SUMMARY, seed=seed) if kind is encoders.DeepSets else kind(1)
-            model = trained(problem, encoder, seconds, seed)
+            model = trained(problem, encoder, seconds, seed, batch_size=256, noise_draws=4)
             for n in SIZES:
                 _, x = problem.sample(5, seed=100 + seed, n_obs=n, device="cpu")
                 for i, x_obs in enumerate(x):
@@ -87,8 +93,8 @@ def sequences(seconds: float, seeds: int) -> None:
     for name, problem in cases.items():
         print(f"{name}, BiLSTM, T = 100 … 500, {seconds:.0f} s")
         for seed in range(seeds):
-            encoder = encoders.BiLSTM(1, SUMMARY, seed=seed)
-            model = trained(problem, encoder, seconds, seed, batch_size=256)
+            encoder = encoders.BiLSTM(1, SUMMARY, stride=8, seed=seed)
+            model = trained(problem, encoder, seconds, seed, batch_size=128, noise_draws=8)
             for steps in (100, 500):
                 fixed = type(problem)(n_obs=steps)
                 ks = ds.diagnostics.sbc(model, fixed, 1000, 100, seed=11).ks

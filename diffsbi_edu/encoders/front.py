@@ -9,6 +9,7 @@ from torch import nn
 
 from diffsbi_edu.encoders.base import whole
 from diffsbi_edu.encoders.padding import check_padding_is_last
+from diffsbi_edu.encoders.variogram import swings
 
 KERNELS = (3, 7, 15)  # short, middling and long patterns, side by side
 
@@ -29,6 +30,7 @@ def relative_time(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 class ConvFront(nn.Module):
     """x (B, T, F) → h (B, ⌈T/stride⌉, width), and the mask that goes with it.
 
+    The series comes with the log size of its `swings` and its relative time, as further features.
     First an *inception* layer, kernels of 3, 7 and 15 steps side by side (Szegedy et al. 2015, in
     one dimension), then kernels of 5; each halves the length until `stride` is reached. Padding is
     zeroed before each layer, which is what a layer's own border looks like: a padded sequence
@@ -57,7 +59,7 @@ class ConvFront(nn.Module):
         share = [width // 3, width // 3, width - 2 * (width // 3)]
         self.first_stride = min(stride, 2)
         self.inception = nn.ModuleList(
-            nn.Conv1d(in_features + 1, part, k, padding=k // 2, stride=self.first_stride)
+            nn.Conv1d(2 * in_features + 1, part, k, padding=k // 2, stride=self.first_stride)
             for part, k in zip(share, KERNELS, strict=True)
         )
         self.shorten = nn.ModuleList(
@@ -68,7 +70,7 @@ class ConvFront(nn.Module):
         self, x: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_padding_is_last(mask)
-        h = torch.cat([x, relative_time(x, mask)], -1).mT
+        h = torch.cat([x, swings(x, mask), relative_time(x, mask)], -1).mT
         h = torch.cat([conv(h) for conv in self.inception], 1)
         h, mask = self._finish(h, mask, self.first_stride)
         for conv in self.shorten:

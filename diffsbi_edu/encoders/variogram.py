@@ -30,9 +30,9 @@ def series_moments(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
     Returns:
         (B, 2 + F·(4 + 2·6)): `moments_and_size`; log rms of x_t − x_{t−k} for lags k = 1, 2, 4, …,
-        32; and of the log size of a swing, u_t = log(|x_t − mean|/sd + 0.05), mean and log sd, and
-        its own log rms differences. The latter shows whether calm and stormy stretches follow one
-        another. A series too short for a lag has 0 there.
+        32; and of the log size of the `swings`, mean and log sd, and its own log rms differences,
+        which show whether calm and stormy stretches follow one another. A series too short for a
+        lag has 0 there.
 
     Source: Cressie (1993), *Statistics for Spatial Data*, section 2.4, for the variogram.
 
@@ -40,13 +40,27 @@ def series_moments(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         >>> series_moments(torch.randn(4, 50, 1), None).shape, told_of_series(1)
         (torch.Size([4, 18]), 18)
     """
-    simple = moments_and_size(x, mask)
+    size = swings(x, mask)
+    told = [moments_and_size(x, mask), variogram(x, mask)]
+    return torch.cat([*told, mean_and_log_sd(size, mask), variogram(size, mask)], 1)
+
+
+def swings(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The log size of each swing, u_t = log(|x_t − mean|/sd + 0.05), (B, T, F); 0 for padding.
+
+    Whether a stretch is calm or stormy is a matter of size, not of sign; and sizes that multiply
+    become, in logarithms, a series that can be filtered by linear means (Harvey, Ruiz & Shephard
+    1994, Review of Economic Studies 61, 247–264).
+
+    Example:
+        >>> swings(torch.tensor([[[-1.0], [1.0], [3.0]]]), None)[0, 1]  # at the mean: log 0.05
+        tensor([-2.9957])
+    """
     features = x.shape[2]
-    mean, log_sd = simple[:, None, :features], simple[:, None, features : 2 * features]
-    swing = ((x - mean).abs() * (-log_sd).exp() + SMALL).log()
+    mean, log_sd = mean_and_log_sd(x, mask, DATA_FLOOR)[:, None].split(features, -1)
     # A single step has no sd: log sd is then 0, and the swing log 0.05, a harmless number.
-    told = [simple, variogram(x, mask), mean_and_log_sd(swing, mask), variogram(swing, mask)]
-    return torch.cat(told, 1)
+    size = ((x - mean).abs() * (-log_sd).exp() + SMALL).log()
+    return size if mask is None else size * mask[..., None]
 
 
 def variogram(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

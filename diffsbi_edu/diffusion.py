@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from diffsbi_edu.denoiser import Denoiser, ResidualNetwork
+from diffsbi_edu.encoders.base import whole
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.likelihood import flow_log_prob
 from diffsbi_edu.problems import Problem
@@ -39,9 +40,8 @@ class ConditionalDiffusion(Estimator):
         prediction: "F" (Karras et al. 2022), "v", "eps" (as in the paper) or "z".
         width, depth: of the residual network.
         sigma_data: sd that the preconditioning assumes of z.
-        noise_draws: how many noise levels and noises each pair (theta, x) is trained with at a
-            step. Its summary is computed once, so where the encoder is the expensive part, 8 cost
-            little more than 1 and make the gradient much less noisy.
+        noise_draws: noise levels that each pair (theta, x) is trained with at a step. Its summary
+            is computed once: with a slow encoder 8 cost little, and the gradient is less noisy.
         device: "auto", "cpu", "cuda", …
         seed: of the initial weights; None for fresh ones.
 
@@ -75,10 +75,7 @@ class ConditionalDiffusion(Estimator):
         device: str | torch.device = "auto",
         seed: Seed = None,
     ) -> None:
-        if not isinstance(noise_draws, int) or noise_draws < 1:
-            raise ValueError(
-                f"noise_draws must be a whole number of at least 1, got {noise_draws!r}."
-            )
+        whole(noise_draws=noise_draws)
         self.noise_draws = noise_draws
         self._schedule_owner: ConditionalDiffusion | None = None
         super().__init__(problem, encoder, device=device)
@@ -135,8 +132,7 @@ class ConditionalDiffusion(Estimator):
             generator = make_generator(None, theta.device)
         s = self.summarise(x)
         z = self.to_latent(theta)
-        if self.noise_draws > 1:
-            z, s = z.repeat(self.noise_draws, 1), s.repeat(self.noise_draws, 1)
+        z, s = z.repeat(self.noise_draws, 1), s.repeat(self.noise_draws, 1)
         ratio = self.schedule.training_ratios(len(z), generator)
         eps = torch.randn(z.shape, generator=generator, device=z.device)
         out = self.denoiser.output(z + ratio * eps, ratio, s)

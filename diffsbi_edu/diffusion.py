@@ -84,8 +84,7 @@ class ConditionalDiffusion(Estimator):
         with randomness_from(make_generator(seed)):
             network = ResidualNetwork(self.latent_dim, self.summary_dim, width=width, depth=depth)
         self.denoiser = Denoiser(network, prediction, sigma_data)
-        self.to(self.device)
-        self.eval()
+        self.to(self.device).eval()
 
     @property
     def schedule(self) -> NoiseSchedule:

@@ -58,7 +58,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "Installing into $(VENV) (a few minutes the first time: PyTorch is large) ..."
 	@touch $(INSTALLING)
-	@$(PIP) install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test,bench,arviz,peers]'
+	@$(PIP) install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test,bench,arviz,peers,cluster]'
 	@rm -f $(INSTALLING)
 	@touch $@
 
@@ -156,7 +156,7 @@ pins:  ## write constraints.txt afresh from the ranges in pyproject.toml
 	  name=$$(basename $$python); \
 	  $$python -m venv "$$dir/$$name"; \
 	  "$$dir/$$name/bin/pip" --disable-pip-version-check install --quiet $(PIP_ARGS) \
-	    --dry-run --report "$$dir/$$name.json" '.[test,course,arviz,bench,peers]'; \
+	    --dry-run --report "$$dir/$$name.json" '.[test,course,arviz,bench,peers,cluster]'; \
 	  reports="$$reports $$dir/$$name.json"; \
 	done; \
 	$(PYTHON) tools/pins.py $$reports > "$$dir/constraints.txt"; \

@@ -1,4 +1,7 @@
-"""The command line: `python -m diffsbi_edu.benchmark stability --help`, and `power --help`."""
+"""The benchmark suite and two studies: `python -m diffsbi_edu.benchmark COMMAND --help`.
+
+Without a command, `run`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from pathlib import Path
 
 from diffsbi_edu import problems
+from diffsbi_edu.benchmark import suite_commands
 from diffsbi_edu.benchmark.power import ERRORS, TESTS, power_study, power_table
 from diffsbi_edu.benchmark.stability import LRS, stability_study, summary, trials
 from diffsbi_edu.benchmark.trial import METHODS
@@ -17,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of every command."""
     top = argparse.ArgumentParser(prog="python -m diffsbi_edu.benchmark", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
+    suite_commands.add(commands)
     runs = commands.add_parser(
         "stability",
         help="methods × learning rates × depths × seeds: who diverges, who is accurate, how soon",
@@ -55,10 +60,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    options = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+        given = ["run", *given]
+    options = parser().parse_args(given)
     try:
-        done = {"stability": _stability, "power": _power}[options.command](options)
-    except ValueError as error:
+        done = (COMMANDS | suite_commands.COMMANDS)[options.command](options)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0 if done else 1
@@ -115,6 +123,9 @@ def _power(options: argparse.Namespace) -> bool:
     wanted = len(options.errors) * len(options.sims) * options.repeats
     print(f"{len(rows)} of {wanted} rows; table and figure in {options.out}")
     return len(rows) == wanted
+
+
+COMMANDS = {"stability": _stability, "power": _power}
 
 
 if __name__ == "__main__":

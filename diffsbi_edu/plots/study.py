@@ -144,3 +144,66 @@ def power(
     if title:
         figure.suptitle(title, fontsize=SMALL + 2)
     return figure
+
+
+def by_problem(
+    rows: Sequence[Mapping[str, Any]],
+    column: str,
+    *,
+    label: str = "",
+    logarithmic: bool = False,
+    reference: float | None = None,
+    title: str = "",
+    figure: Figure | None = None,
+) -> Figure:
+    """A line for each problem, a mark for each run: one number of the suite, method beside method.
+
+    Args:
+        rows: of the suite: ``problem``, ``method`` and the column.
+        column: what to draw; NaN and infinite values are left out.
+        label: of the axis; None for the column's name.
+        logarithmic: whether the axis is.
+        reference: a value to mark, such as what an exact posterior would get.
+        title: of the figure.
+        figure: an earlier figure to draw upon.
+
+    Raises:
+        ValueError: no rows, or a column that they do not have.
+
+    Example:
+        >>> row = dict(problem="two_moons", method="nsf", c2st=0.55)
+        >>> [t.get_text() for t in by_problem([row], "c2st").axes[0].get_yticklabels()]
+        ['two_moons']
+    """
+    needed = {"problem", "method", column}
+    if not rows or any(needed - row.keys() for row in rows):
+        raise ValueError(f"needs at least one row, each with the columns {sorted(needed)}.")
+    names = list(dict.fromkeys(row["problem"] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    figure, (ax,) = in_figure(figure, 1, 6.4, 1.2 + 0.26 * len(names))
+    for i, method in enumerate(methods):
+        lift = 0.5 * (i - (len(methods) - 1) / 2) / max(1, len(methods) - 1)
+        points = [
+            (row[column], names.index(row["problem"]) + lift)
+            for row in rows
+            if row["method"] == method and math.isfinite(row[column])
+        ]
+        ax.plot(
+            *zip(*points) if points else ([], []), MARKERS[i % len(MARKERS)],
+            color=SERIES[i % len(SERIES)], ms=4, alpha=0.8, label=method,
+        )  # fmt: skip
+    if reference is not None:
+        ax.axvline(reference, color="black", linestyle="dotted", linewidth=1)
+    if logarithmic:
+        ax.set_xscale("log")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)  # the first problem on top
+    ax.grid(axis="y", color="0.92")
+    ax.set_axisbelow(True)
+    ax.set_xlabel(label or column, fontsize=SMALL)
+    ax.tick_params(labelsize=SMALL - 1, which="both")
+    if not figure.legends:
+        figure.legend(loc="outside upper center", ncols=3, fontsize=SMALL - 1, frameon=False)
+    if title:
+        figure.suptitle(title, fontsize=SMALL + 2)
+    return figure

@@ -1,0 +1,112 @@
+"""What the suite runs: the problems and methods of `cases`, and the budgets."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from diffsbi_edu.cases import CASES, GROUPS, METHODS, SUMMARY, Case, Method
+from diffsbi_edu.errors import unknown_name
+
+__all__ = [
+    "BUDGETS",
+    "CASES",
+    "GROUPS",
+    "METHODS",
+    "PACE",
+    "SUMMARY",
+    "Budget",
+    "Case",
+    "Method",
+    "named",
+    "paces",
+]
+
+PACE = Path(__file__).with_name("pace.csv")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long each run may train, and how closely it is judged.
+
+    Attributes:
+        name: of the budget.
+        seconds: of training on one core of the machine that `pace.csv` was measured on; the number
+            of steps follows from it, so that a run gives the same numbers on any machine.
+        steps: training steps instead; 0 for those of the paper's public code.
+        encoder_share: how many times longer a run with a summary network may train.
+        n_sims, n_samples: of the calibration checks.
+        observations, draws: at which C2ST against exact draws is measured, and how many draws.
+    """
+
+    name: str
+    seconds: float | None = None
+    steps: int | None = None
+    encoder_share: float = 1.0
+    n_sims: int = 1000
+    n_samples: int = 100
+    observations: int = 5
+    draws: int = 2000
+
+    def __post_init__(self) -> None:
+        if (self.seconds is None) == (self.steps is None):
+            raise ValueError("give either seconds or steps, the budget of a run.")
+        if (self.seconds is not None and not self.seconds > 0) or (self.steps or 0) < 0:
+            raise ValueError(f"the budget must be positive, got {self.seconds or self.steps}.")
+        if self.n_sims < 100 or self.n_samples < 4 or self.observations < 1 or self.draws < 10:
+            raise ValueError(
+                "a budget needs n_sims ≥ 100, n_samples ≥ 4, observations ≥ 1 and draws ≥ 10, got "
+                f"{self.n_sims}, {self.n_samples}, {self.observations}, {self.draws}."
+            )
+
+    def steps_of(self, case: Case, method: str) -> int:
+        """Training steps of a run.
+
+        Raises:
+            ValueError: the pace of this pair was never measured.
+        """
+        if self.steps is not None:
+            return self.steps or case.steps
+        ms = paces().get((case.problem, method))
+        if ms is None:
+            raise ValueError(
+                f"no pace is known of {method!r} on {case.problem!r}, which turns seconds into "
+                "steps: run `python -m diffsbi_edu.benchmark pace`, or use a budget in steps."
+            )
+        share = self.encoder_share if case.encoder else 1.0
+        return max(20, round(1000 * (self.seconds or 0.0) * share / ms))
+
+
+#: Name → budget of the command line.
+BUDGETS = {
+    budget.name: budget
+    for budget in (
+        Budget("quick", seconds=10.0, n_sims=300, n_samples=50, observations=2, draws=1000),
+        Budget("laptop", seconds=60.0, encoder_share=1.7),
+        Budget("paper", steps=0),
+    )
+}
+
+
+@cache
+def paces(path: Path = PACE) -> dict[tuple[str, str], float]:
+    """(problem, method) → milliseconds a training step on one core, as measured."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return {(row["problem"], row["method"]): float(row["ms_per_step"]) for row in rows}
+
+
+def named(kind: str, names: Sequence[str] | None, known: Mapping[str, Any]) -> list[str]:
+    """The names, all if None, each once.
+
+    Raises:
+        ValueError: an unknown name; the message offers the nearest.
+    """
+    for name in names or ():
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    return list(dict.fromkeys(known if names is None else names))

@@ -1,0 +1,488 @@
+"""The benchmark suite: its plan, one run, its results on disk, its report, and a cluster."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import ks_2samp
+
+from diffsbi_edu import problems
+from diffsbi_edu.benchmark import (
+    BUDGETS,
+    CASES,
+    SUITE_METHODS,
+    Budget,
+    Report,
+    plan,
+    read_results,
+    run_suite,
+)
+from diffsbi_edu.benchmark.__main__ import main
+from diffsbi_edu.benchmark.cases import paces
+from diffsbi_edu.benchmark.pace import measure_pace
+from diffsbi_edu.benchmark.results import COLUMNS, REPEATABLE, write_results
+from diffsbi_edu.benchmark.run_case import Run, marginal_ks, run_case
+from diffsbi_edu.errors import SimulationError, TrainingDiverged
+
+TINY = Budget("tiny", steps=20, n_sims=100, n_samples=10, observations=1, draws=50)
+NAMES = ["gaussian_2d", "two_moons"]
+PAPERS = 13
+
+
+def tiny(names: list[str] = NAMES, methods: tuple[str, ...] = ("diffusion", "maf")) -> list[Run]:
+    return plan(names, methods, seeds=2, budget=TINY)
+
+
+def repeatable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{column: row[column] for column in REPEATABLE} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The rows of an uninterrupted suite."""
+    path = tmp_path_factory.mktemp("suite") / "results.csv"
+    rows = run_suite(tiny(), path, workers=1, device="cpu", progress=False)
+    assert repeatable(read_results(path)) == repeatable(sorted(rows, key=in_file))
+    return rows
+
+
+def in_file(row: dict[str, Any]) -> tuple[int, int, int]:
+    places = [*CASES, *SUITE_METHODS]
+    return places.index(row["problem"]), places.index(row["method"]), row["seed"]
+
+
+# ------------------------------------------------------------------------------------- the plan
+
+
+def test_the_suite_has_every_problem_of_the_paper() -> None:
+    assert sum(case.in_paper for case in CASES.values()) == PAPERS
+    assert set(CASES) <= set(problems.available())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_can_be_learnt(name: str) -> None:
+    case = CASES[name]
+    problem = case.build_problem()
+    theta, x = problem.sample(4, seed=0, device="cpu")
+    encoder = case.build_encoder(x.shape[-1], seed=0)
+    model = SUITE_METHODS["diffusion"].build(problem, encoder=encoder, seed=0, device="cpu")
+    assert math.isfinite(float(model.loss(theta, x)))
+    assert (encoder is None) == (case.group in ("no encoder", "wider field"))
+
+
+@pytest.mark.parametrize("method", SUITE_METHODS)
+def test_every_method_runs(method: str) -> None:
+    row = run_case(Run("two_moons", method, 0, 5, TINY))
+    assert row["status"] == "ok", row["reason"]
+    assert row["parameters"] > 1000
+    for column in ("sbc_ks", "c2st", "tarp_area", "train_seconds", "sample_seconds"):
+        assert math.isfinite(row[column]), column
+
+
+def test_a_budget_in_seconds_is_a_number_of_steps() -> None:
+    case, ms = CASES["two_moons"], paces()["two_moons", "diffusion"]
+    budget = Budget("mine", seconds=6.0)
+    assert budget.steps_of(case, "diffusion") == round(6000 / ms)
+    twice = replace(budget, encoder_share=2.0)
+    assert twice.steps_of(case, "diffusion") == round(6000 / ms)  # no encoder
+    sets = CASES["normal_gamma"]
+    ratio = twice.steps_of(sets, "diffusion") / budget.steps_of(sets, "diffusion")
+    assert abs(ratio - 2) < 0.01
+    assert BUDGETS["paper"].steps_of(sets, "diffusion") == sets.steps
+
+
+def test_every_pair_has_a_pace() -> None:
+    missing = {(p, m) for p in CASES for m in SUITE_METHODS} - set(paces())
+    assert not missing
+
+
+def test_a_pace_is_measured() -> None:
+    assert 0.1 < measure_pace("two_moons", "diffusion", steps=5) < 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"problems": ["two_moon"]}, "unknown problem 'two_moon'; did you mean 'two_moons'"),
+        ({"methods": ["nfs"]}, "unknown method 'nfs'; did you mean 'nsf'"),
+        ({"budget": "labtop"}, "unknown budget 'labtop'; did you mean 'laptop'"),
+        ({"seeds": 0}, "seeds, how many to run, must be at least 1"),
+    ],
+)
+def test_a_misspelt_plan_is_refused(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        plan(**arguments)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"steps": 5, "seconds": 1.0},
+        {"seconds": 0.0},
+        {"steps": -1},
+        {"steps": 5, "n_sims": 99},
+        {"steps": 5, "draws": 1},
+    ],
+)
+def test_an_impossible_budget_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="budget"):
+        Budget("bad", **settings)
+
+
+def test_a_pair_without_a_pace_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diffsbi_edu.benchmark.cases.paces", dict)
+    with pytest.raises(
+        ValueError, match=r"no pace is known of 'nsf' on 'two_moons'.*benchmark pace"
+    ):
+        plan(["two_moons"], ["nsf"])
+
+
+# --------------------------------------------------------------------------------------- one run
+
+
+def test_a_run_gives_the_same_numbers_again(whole: list[dict[str, Any]]) -> None:
+    threads = torch.get_num_threads()
+    again = run_case(tiny()[0])
+    assert repeatable([again]) == repeatable(whole[:1])
+    assert torch.get_num_threads() == threads
+
+
+def test_another_seed_gives_others(whole: list[dict[str, Any]]) -> None:
+    first, other = (next(r for r in whole if r["seed"] == seed) for seed in (0, 1))
+    assert first["last_loss"] != other["last_loss"]
+
+
+def test_marginal_distance_is_scipys() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(200, 3, generator=generator).round(decimals=1)  # with ties
+    b = 0.3 + torch.randn(150, 3, generator=generator).round(decimals=1)
+    peers = [ks_2samp(a[:, i].numpy(), b[:, i].numpy()).statistic for i in range(3)]
+    assert marginal_ks(a, b) == pytest.approx(sum(peers) / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (TrainingDiverged("the loss became NaN"), "diverged"),
+        (SimulationError("7 of 512 simulations were NaN"), "failed"),
+    ],
+)
+def test_a_run_that_goes_wrong_is_a_row(
+    error: Exception, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("diffsbi_edu.benchmark.run_case.train", breaks)
+    row = run_case(tiny()[0])
+    assert row["status"] == status
+    assert str(error) in row["reason"]
+    assert math.isnan(row["sbc_ks"])
+
+
+# ------------------------------------------------------------------------------ results on disk
+
+
+def test_nothing_is_run_twice(
+    whole: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, whole[:5])
+    done: list[Run] = []
+
+    def counted(run: Run, device: str) -> dict[str, Any]:
+        done.append(run)
+        return run_case(run, device)
+
+    monkeypatch.setattr("diffsbi_edu.benchmark.suite.run_case", counted)
+    rows = run_suite(tiny(), path, workers=1, device="cpu", progress=False)
+    assert done == tiny()[5:]
+    assert repeatable(rows) == repeatable(whole)
+    assert run_suite(tiny(), path, workers=1, device="cpu", progress=False) == rows
+    assert len(done) == len(whole) - 5
+
+
+def test_a_failed_run_is_tried_again(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, [whole[0] | {"status": "failed", "reason": "no memory"}, *whole[1:]])
+    rows = run_suite(tiny(), path, workers=1, device="cpu", progress=False)
+    assert repeatable(rows) == repeatable(whole)
+
+
+def test_other_steps_are_another_run(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, whole[:1])
+    more = replace(tiny()[0], steps=25)
+    assert run_suite([more], path, workers=1, device="cpu", progress=False)[0]["steps"] == 25
+    assert len(read_results(path)) == 2
+
+
+SUITE = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_benchmark import tiny
+from diffsbi_edu.benchmark import run_suite
+if __name__ == "__main__":
+    run_suite(tiny(), {path!r}, workers=2, device="cpu", progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_it_goes_on_to_the_same_table(
+    whole: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "results.csv"
+    script = tmp_path / "suite.py"
+    script.write_text(SUITE.format(tests=str(Path(__file__).parent), path=str(path)))
+    seen = 0
+    for least in (1, 3):  # killed soon after its first row, and later
+        process = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
+        until = time.monotonic() + 120
+        while time.monotonic() < until and process.poll() is None:
+            seen = len(read_results(path)) if path.exists() else 0
+            if seen >= least:
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert seen >= least
+    kept = read_results(path)
+    finished = {row["finished"] for row in kept}
+    rows = run_suite(tiny(), path, workers=1, device="cpu", progress=False)
+    assert repeatable(rows) == repeatable(whole)
+    assert finished <= {row["finished"] for row in rows}  # rows that were there were not redone
+
+
+def test_results_of_another_version_are_not_mixed_in(
+    whole: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, [row | {"version": "0.0.7"} for row in whole[:2]])
+    assert len(read_results(path)) == 2  # alone they can be read
+    with pytest.raises(ValueError, match=r"would mix results of versions 0\.0\.7 and"):
+        run_suite(tiny(), path, workers=1, device="cpu", progress=False)
+    write_results(path, [whole[0] | {"version": "0.0.7"}, whole[1]])
+    with pytest.raises(ValueError, match="would mix"):
+        read_results(path)
+
+
+def test_results_of_another_format_are_refused(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, whole[:1])
+    text = path.read_text()
+    path.write_text(text.replace("\n1,", "\n2,"))
+    with pytest.raises(ValueError, match="format 2; this version reads and writes format 1"):
+        read_results(path)
+    path.write_text("problem,method\nwitchs_hat,nsf\n")
+    with pytest.raises(ValueError, match="is not the table of a benchmark study"):
+        read_results(path)
+    path.write_text(text.replace(",ok,", ",ok,").replace(str(whole[0]["steps"]), "twenty", 1))
+    with pytest.raises(ValueError, match="'twenty', which is no number"):
+        read_results(path)
+
+
+def test_a_full_disk_keeps_the_old_file(
+    whole: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.csv"
+    write_results(path, whole[:3])
+    before = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("csv.DictWriter.writerows", full)
+    with pytest.raises(OSError, match="No space left"):
+        run_suite(tiny(), path, workers=1, device="cpu", progress=False)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ------------------------------------------------------------------------------------ a cluster
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_cluster_gives_the_same_rows_though_a_worker_dies(
+    whole: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    path = tmp_path / "results.csv"
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        victim = next(iter(cluster.workers.values())).pid
+        killed = []
+
+        def kill_once(done: list[Any]) -> None:
+            if not killed:
+                os.kill(victim, signal.SIGKILL)
+                killed.append(len(done))
+
+        watched = Watched(path, kill_once)
+        watched.start()
+        rows = run_suite(
+            tiny(), path, scheduler=cluster.scheduler_address, device="cpu", progress=False
+        )
+        watched.stop()
+    assert killed
+    assert killed[0] < len(rows)
+    assert repeatable(rows) == repeatable(whole)
+
+
+class Watched:
+    """Calls `react` with the rows once there are any."""
+
+    def __init__(self, path: Path, react: Any) -> None:
+        import threading
+
+        self._path, self._react, self._over = path, react, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            if self._path.exists():
+                self._react(read_results(self._path))
+
+
+def test_no_scheduler_at_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError("Timed out trying to connect to tcp://127.0.0.1:9 after 10 s")
+
+    monkeypatch.setattr(distributed, "Client", refused)
+    with pytest.raises(OSError, match="trying to connect"):
+        run_suite(tiny(), tmp_path / "r.csv", scheduler="tcp://127.0.0.1:9", progress=False)
+
+
+def test_without_dask_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "diffsbi-edu\[cluster\]"'):
+        run_suite(tiny(), tmp_path / "r.csv", scheduler="tcp://127.0.0.1:9", progress=False)
+
+
+# ------------------------------------------------------------------------------------ the report
+
+
+def made_up(problem: str, method: str, ks: float, **other: Any) -> dict[str, Any]:
+    numbers = dict.fromkeys(COLUMNS[1:], 0.5)
+    text = {"status": "ok", "reason": "", "version": "0.1.0", "torch": "2", "machine": "m"}
+    return {
+        **numbers, **text, "problem": problem, "method": method, "seed": 0, "budget": "laptop",
+        "device": "cpu", "n_sims": 1000, "draws": 2000, "sbc_ks": ks, **other,
+    }  # fmt: skip
+
+
+def test_the_verdict_compares_with_the_best_flow() -> None:
+    rows = [
+        made_up("witchs_hat", "diffusion", 0.03), made_up("witchs_hat", "nsf", 0.04),
+        made_up("socks", "diffusion", 0.03), made_up("socks", "nsf", 0.04),
+        made_up("socks", "maf", 0.02),
+        made_up("two_moons", "diffusion_paper", 0.05), made_up("two_moons", "coupling_paper", 0.06),
+        made_up("slcp", "diffusion", 0.05), made_up("slcp", "coupling_paper", 0.01),
+    ]  # fmt: skip
+    report = Report(rows)
+    assert report.verdict() == {"witchs_hat": True, "socks": False, "two_moons": True}
+    text = report.markdown()
+    assert "on 2 of 3 problems, and on 1 of 2 of the paper's thirteen. Not on: socks." in text
+
+
+def test_the_report_holds_every_number(whole: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = Report(whole).save(tmp_path)
+    text, page = path.read_text(), (tmp_path / "report.html").read_text()
+    mean = sum(r["sbc_ks"] for r in whole if in_file(r)[:2] == in_file(whole[0])[:2]) / 2
+    assert f"{mean:.3f} ± " in text
+    assert f"{mean:.3f} ± " in page
+    assert (tmp_path / "sbc.png").read_bytes()[:4] == b"\x89PNG"
+    parser = Balanced()
+    parser.feed(page)
+    assert not parser.open
+    assert page.count("<h2>") == text.count("\n## ")
+
+
+class Balanced(HTMLParser):
+    """Knows which elements are still open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            assert tag in ("html", "body"), tag
+
+
+def test_a_report_of_failures_names_them() -> None:
+    rows = [
+        made_up("witchs_hat", "diffusion", 0.03),
+        made_up("witchs_hat", "nsf", math.nan, status="diverged", reason="the loss became NaN"),
+    ]
+    text = Report(rows).markdown()
+    assert "witchs_hat, nsf, seed 0: diverged (the loss became NaN)." in text
+    assert Report(rows).verdict() == {}
+
+
+@pytest.mark.parametrize("budgets", [[], ["quick", "laptop"]])
+def test_a_report_needs_one_budget(budgets: list[str]) -> None:
+    with pytest.raises(ValueError, match="runs of one budget"):
+        Report([made_up("slcp", "nsf", 0.1, budget=name) for name in budgets])
+
+
+# ------------------------------------------------------------------------------ the command line
+
+
+def test_the_command_offers_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--problems", "wichs_hat"]) == 2
+    assert "did you mean 'witchs_hat'" in capsys.readouterr().err
+
+
+def test_the_command_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in (*CASES, *SUITE_METHODS, *BUDGETS))
+
+
+def test_the_command_reports(
+    whole: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "results.csv", whole)
+    assert main(["report", str(tmp_path)]) == 0
+    assert "| two_moons |" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    out = str(tmp_path)
+    line = ["run", "--problems", "two_moons", "--methods", "maf", "--budget", "tiny"]
+    assert main([*line, "--workers", "1", "--device", "cpu", "--out", out]) == 0
+    assert (tmp_path / "report.md").exists()
+    assert "1 of 1 runs" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 import diffsbi_edu as ds
 from diffsbi_edu.problems import Gaussian2D, GaussianMixture2D, Problem, TwoMoons, snake_case
+from diffsbi_edu.problems.stories import STORIES
 
 BUILT_IN = [Gaussian2D(), TwoMoons(), GaussianMixture2D()]
 
@@ -430,8 +432,10 @@ def test_names() -> None:
     assert set(ds.problems.available()) == {
         "gaussian_2d", "two_moons", "gaussian_mixture_2d",
         "witchs_hat", "sum_of_cosines", "dirichlet_multinomial",
+        "poisson_gamma", "species_sampling", "socks", "dirichlet_laplace", "slcp",
         "normal_gamma", "normal_inverse_wishart", "g_and_k", "ar1", "stochastic_volatility",
         "linear_gaussian",
+        "lotka_volterra", "markov_switching", "fractional_brownian_motion", "minnesota_var",
     }  # fmt: skip
     for name, kind in ds.problems.available().items():
         assert isinstance(ds.problems.get(name), kind)
@@ -445,6 +449,24 @@ def test_names() -> None:
     assert isinstance(custom.prior, Distribution)
     with pytest.raises(ds.NoExactPosterior, match="mine"):
         custom.posterior(torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("name", ds.problems.available())
+def test_every_problem_has_a_story_of_three_sentences(name: str) -> None:
+    told = ds.problems.story(name)
+    sentences = re.split(r"(?<=[.!?])\s+", told)
+    assert len(sentences) == 3
+    assert all(text[0].isupper() and text.endswith(".") for text in sentences)
+    assert sentences[2].startswith("Look for "), "the last says what to look for"
+    assert not re.search(r"[$\\^_{}]", told), "words, not formulas"
+    assert 120 < len(told) < 600
+
+
+def test_stories_are_of_our_problems() -> None:
+    assert STORIES.keys() == ds.problems.available().keys()
+    assert len({*map(ds.problems.story, STORIES)}) == len(STORIES)
+    with pytest.raises(ValueError, match="unknown problem 'two_moon'; did you mean 'two_moons'"):
+        ds.problems.story("two_moon")
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,18 @@ def multinomial(total: int, shares: torch.Tensor) -> torch.Tensor:
         counts.append(torch.binomial(left, fraction))
         left, share_left = left - counts[-1], share_left - share
     return torch.stack([*counts, left], 1)
+
+
+def checked_counts(x_obs: torch.Tensor, features: int) -> torch.Tensor:
+    """x_obs (1, features) as counts (features,) in float64.
+
+    Raises:
+        TypeError, ValueError: see `base.one_data_set`; entries that are negative or no integers.
+    """
+    x = one_data_set(x_obs, features=features, n_obs=1)[0].double()
+    if (x < 0).any() or (x != x.round()).any():
+        raise ValueError(
+            f"x_obs must be counts, whole numbers of at least 0, got {x.tolist()}; pass what was "
+            "counted, not a share or a logarithm."
+        )
+    return x

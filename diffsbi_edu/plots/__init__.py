@@ -14,6 +14,8 @@ from diffsbi_edu.plots.calibration import (
     predictive,
     rank_histogram,
 )
+from diffsbi_edu.plots.data_sets import data_set
+from diffsbi_edu.plots.gallery import Ranks, overview
 from diffsbi_edu.plots.landscape import landscape
 from diffsbi_edu.plots.nulls import differences, null_histogram
 from diffsbi_edu.plots.posterior import corner, joint, scatter_pair
@@ -31,6 +33,7 @@ __all__ = [
     "SERIES",
     "TRUTH",
     "Picture",
+    "Ranks",
     "arrows",
     "bound_history",
     "bound_parts",
@@ -38,6 +41,7 @@ __all__ = [
     "corner",
     "coverage",
     "curves",
+    "data_set",
     "differences",
     "ecdf_difference",
     "grid_points",
@@ -46,6 +50,7 @@ __all__ = [
     "loss_curve",
     "marginals",
     "null_histogram",
+    "overview",
     "posterior_width_by_size",
     "power",
     "predictive",

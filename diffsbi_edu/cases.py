@@ -1,0 +1,160 @@
+"""The benchmark's problems with their summary networks, and the methods that learn them.
+
+What the suite runs and what the `Gallery` shows: so a problem is learnt with the same network and
+the same settings wherever it is learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from diffsbi_edu import encoders, problems
+from diffsbi_edu.diffusion import ConditionalDiffusion
+from diffsbi_edu.estimator import Estimator
+from diffsbi_edu.flow import ConditionalFlow
+from diffsbi_edu.problems import Problem
+from diffsbi_edu.schedules import EDM, LogNormal
+
+GROUPS = ("no encoder", "independent data", "sequences", "wider field")
+SUMMARY = 32  # length of a learnt summary; the paper's are 256 long
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem of the suite, and how its data are summarised.
+
+    Attributes:
+        problem: its snake-case name.
+        group: one of `GROUPS`.
+        encoder: name of a summary network; None for the data themselves.
+        settings: the network's, beyond its sizes.
+        batch_size: pairs a training step.
+        noise_draws: of a diffusion with our settings, see there.
+        steps: training steps of the paper's public code, at batches of 128.
+        in_paper: whether it is one of the paper's thirteen benchmark problems.
+    """
+
+    problem: str
+    group: str
+    encoder: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 512
+    noise_draws: int = 1
+    steps: int = 4_000
+    in_paper: bool = True
+
+    def build_problem(self) -> Problem:
+        """The problem, with its default sizes."""
+        return problems.get(self.problem)
+
+    def build_encoder(self, features: int, seed: int) -> nn.Module | None:
+        """A fresh summary network for data of F features."""
+        if self.encoder is None:
+            return None
+        make = getattr(encoders, self.encoder)
+        network: nn.Module = make(features, SUMMARY, seed=seed, **self.settings)
+        return network
+
+
+def _cases() -> dict[str, Case]:
+    sets = partial(
+        Case, group="independent data", encoder="DeepSets", batch_size=256, noise_draws=4,
+        steps=10_000,
+    )  # fmt: skip
+    series = partial(
+        Case, group="sequences", encoder="BiLSTM", settings={"stride": 8}, batch_size=128,
+        noise_draws=8, steps=10_000,
+    )  # fmt: skip
+    other = partial(Case, group="wider field", in_paper=False)
+    return {
+        case.problem: case
+        for case in (
+            Case("witchs_hat", "no encoder"),
+            Case("socks", "no encoder"),
+            Case("species_sampling", "no encoder"),
+            Case("dirichlet_multinomial", "no encoder"),
+            Case("poisson_gamma", "no encoder"),
+            # The paper shows these two without counting them among its benchmarks.
+            Case("sum_of_cosines", "no encoder", steps=200_000, in_paper=False),
+            Case("dirichlet_laplace", "no encoder", in_paper=False),
+            sets("g_and_k"),
+            sets("normal_gamma"),
+            sets("normal_inverse_wishart"),
+            series("lotka_volterra"),
+            series("markov_switching"),
+            series("stochastic_volatility"),
+            series("fractional_brownian_motion"),
+            series("minnesota_var"),
+            other("gaussian_2d"),
+            other("two_moons"),
+            other("gaussian_mixture_2d"),
+            other("slcp"),
+            other("linear_gaussian"),
+        )
+    }
+
+
+#: Problem → case, in the order of the report.
+CASES = _cases()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to learn a posterior.
+
+    Attributes:
+        build: (problem, encoder=…, seed=…, device=…) → an untrained model.
+        training: arguments of `train`, beyond steps, batch size and seed.
+        sampling: arguments of the model's `sample`.
+        batch_size: if not the case's own.
+        noise_draws: whether it takes the case's `noise_draws`.
+        title: what the report calls it.
+    """
+
+    build: Callable[..., Estimator]
+    title: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int | None = None
+    noise_draws: bool = False
+
+    def model(self, case: Case, problem: Problem, seed: int, device: str) -> Estimator:
+        """An untrained model of a case's problem."""
+        _, trial = problem.sample(2, seed=0, device="cpu")
+        encoder = case.build_encoder(trial.shape[-1], seed)
+        settings = {"noise_draws": case.noise_draws} if self.noise_draws else {}
+        return self.build(problem, encoder=encoder, seed=seed, device=device, **settings)
+
+
+# The paper's public code: Adam at 1e-3 with cosine decay, batches of 128, no averaged weights; EDM
+# as for images; 18 steps of Heun. Its decoder is a perceptron of four layers; two of our residual
+# blocks, of two layers each, are nearest to it.
+_PAPER: dict[str, Any] = {"lr": 1e-3, "ema": 0.0}
+_IMAGES = EDM(0.002, 80.0, training=LogNormal(-1.2, 1.2))
+
+#: Name → method. "_paper" are those with the paper's settings.
+METHODS: dict[str, Method] = {
+    "diffusion": Method(ConditionalDiffusion, "diffusion", noise_draws=True),
+    "nsf": Method(partial(ConditionalFlow, flow="nsf"), "spline flow (NSF)"),
+    "maf": Method(partial(ConditionalFlow, flow="maf"), "autoregressive flow (MAF)"),
+    "coupling": Method(partial(ConditionalFlow, flow="coupling", clamp=2.0), "coupling flow"),
+    "diffusion_paper": Method(
+        partial(ConditionalDiffusion, width=256, depth=2, sigma_data=0.5, schedule=_IMAGES),
+        "diffusion, paper's settings",
+        _PAPER,
+        {"sampler": "heun", "steps": 18},
+        128,
+    ),
+    "coupling_paper": Method(
+        partial(ConditionalFlow, flow="coupling"),
+        "coupling flow, paper's settings",
+        _PAPER,
+        {},
+        128,
+    ),
+}

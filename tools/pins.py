@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 HEADER = """\
-# Exact versions of all that diffsbi-edu[test,course,arviz,bench,peers,cluster] needs, on Python {pythons}.
+# Exact versions of all that diffsbi-edu[test,course,arviz,bench,peers,cluster] needs,
+# on Python {pythons}.
 # Regenerate with `make pins`, which resolves the ranges in pyproject.toml afresh.
 """
 PLATFORM_ONLY = re.compile(r"nvidia-|cuda-|triton$|diffsbi-edu$")

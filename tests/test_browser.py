@@ -358,3 +358,53 @@ def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
     lab.open_notebook(page, address, "encoders.ipynb")
     lab.wait_for_widgets(page)
     lab.until(page, lambda: ask_kernel(page, "bench.status") == "paused", "the pause")
+
+
+def test_gallery(page: Any, address: str, folder: Path) -> None:
+    made = "gallery = ds.widgets.Gallery('gaussian_2d')\ngallery"
+    show(page, address, folder, "gallery.ipynb", made, "0")
+
+    def drawn() -> str | None:
+        image = page.locator(".diffsbi-plane img")
+        if image.count() == 0 or image.evaluate("e => e.naturalWidth") < 700:
+            return None
+        return str(image.get_attribute("src"))
+
+    def redrawn(old: str) -> str:
+        def changed() -> str | None:
+            now = drawn()
+            return now if now != old else None
+
+        return str(lab.until(page, changed, "another picture"))
+
+    shown = str(lab.until(page, drawn, "a first picture"))
+    status(page, "ready")
+    page.get_by_text("Two numbers are measured at once").wait_for()
+
+    # Another room: its story, its data, its parameters.
+    page.get_by_label("problem").select_option("no encoder: poisson_gamma")
+    shown = redrawn(shown)
+    page.get_by_text("Ten things happen at unknown rates").wait_for()
+    page.get_by_label("parameter", exact=True).select_option("rate 7")
+    shown = redrawn(shown)
+    assert ask_kernel(page, "gallery._loop.room.pair") == "(6, 1)"
+    shown = str(drawn())
+    press(page, "New data")
+    shown = redrawn(shown)
+
+    # Both methods train before one's eyes, stand still when paused, and are judged at the end.
+    by_key(page, "seconds each", "ArrowLeft")
+    lab.until(page, lambda: ask_kernel(page, "gallery._loop.seconds") == "9", "the slider's effect")
+    press(page, "Train both")
+    status(page, "training")
+    shown = redrawn(shown)
+    press(page, "Pause")
+    status(page, "paused")
+    slider(page, "seconds each").press("Home")  # five: the least
+    press(page, "Train both")
+    status(page, "finished")
+    row = page.get_by_role("row", name=re.compile("spline flow"))
+    assert row.get_by_role("cell").nth(5).inner_text().startswith("0.")
+    page.get_by_text("0.5 is perfect").wait_for()
+    press(page, "Reset")
+    status(page, "ready")

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from scipy import stats
 from test_checks_encoders import ANSWERS as OF_PAGE_06
 
 from diffsbi_edu import problems
@@ -196,6 +197,47 @@ ANSWERS = {
         checks.loss_floor,
         4.0,
         [("cannot know eps", 0.0), ("one coordinate", 1.0), ("not a norm", 2.0)],
+    ),
+    "08 wins": (
+        checks.share_of_wins,
+        lambda ours, rivals: (
+            torch.stack([a.mean() <= min(m.mean() for m in b) for a, b in zip(ours, rivals)])
+            .float()
+            .mean()
+        ),
+        [
+            (
+                "best of them",
+                lambda ours, rivals: (ours.mean(1) <= rivals.mean((1, 2))).float().mean(),
+            ),
+            (
+                "rivals' best seed",
+                lambda a, b: (a.mean(1) <= b.flatten(1).min(1)[0]).float().mean(),
+            ),
+            ("our best seed", lambda a, b: (a.min(1)[0] <= b.mean(2).min(1)[0]).float().mean()),
+            ("seed by seed", lambda a, b: (a[:, None] <= b).all(1).float().mean()),
+            (
+                "counts the defeats",
+                lambda a, b: 1 - (a.mean(1) <= b.mean(2).min(1)[0]).float().mean(),
+            ),
+            ("number of problems", lambda a, b: (a.mean(1) <= b.mean(2).min(1)[0]).float().sum()),
+        ],
+    ),
+    "08 luck": (
+        checks.lucky_wins,
+        float(stats.binom.sf(9, 13, 0.5)),
+        [
+            ("exactly ten", stats.binom.pmf(10, 13, 0.5)),
+            ("more than ten", stats.binom.sf(10, 13, 0.5)),
+            ("either of the two", 2 * stats.binom.sf(9, 13, 0.5)),
+            ("opposite", stats.binom.cdf(9, 13, 0.5)),
+            ("share of wins", 10 / 13),
+        ],
+    ),
+    "08 simulations": (
+        checks.simulations_for_ks,
+        7569,
+        [("square the ratio", 87), ("squared along", 8700), ("factor 0.87 is missing", 10_000)],
     ),
     **OF_PAGE_06,
 }

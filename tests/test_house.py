@@ -47,6 +47,7 @@ FLOORS = {
     "data": 4,
     "flow": 5,
     "run": 5,
+    "cases": 6,
     "compositional": 6,
     "training": 6,
     "plots": 7,
@@ -65,6 +66,7 @@ PAGES = [
     "05_calibration",
     "06_encoders",
     "07_kl_bound",
+    "08_benchmark_tour",
 ]
 
 

@@ -13,6 +13,7 @@ import torch
 from diffsbi_edu.course.checks_bound import *  # noqa: F403
 from diffsbi_edu.course.checks_calibration import *  # noqa: F403
 from diffsbi_edu.course.checks_encoders import *  # noqa: F403
+from diffsbi_edu.course.checks_tour import *  # noqa: F403
 from diffsbi_edu.course.verdicts import Verdict, function, number
 from diffsbi_edu.denoiser import IdealDenoiser
 

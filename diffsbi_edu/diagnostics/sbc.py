@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -213,3 +214,27 @@ def sbc(
         ranks.append(rank(batch.theta, batch.samples, generator))
         dropped += batch.dropped
     return SBCResult(torch.cat(ranks), n_samples, dropped, tuple(problem.theta_names))
+
+
+def compare_ranks(found: Mapping[str, SBCResult]) -> plots.Ranks:
+    """The ECDF differences of several methods on one problem, for `plots.overview`.
+
+    Args:
+        found: method → its SBC; all of one number of simulations and of draws.
+
+    Raises:
+        ValueError: nothing to compare, or results of different sizes.
+
+    Example:
+        >>> ranks = torch.randint(0, 10, (50, 2))
+        >>> both = compare_ranks({"one": SBCResult(ranks, 9), "two": SBCResult(9 - ranks, 9)})
+        >>> both.gaps["two"].shape
+        torch.Size([10, 2])
+    """
+    sizes = {(each.ranks.shape, each.n_samples) for each in found.values()}
+    if len(sizes) != 1:
+        raise ValueError(f"SBC of one size is compared, got {len(sizes)} sizes: {sorted(sizes)}.")
+    first = next(iter(found.values()))
+    low, high = ecdf_band(len(first.ranks), first.n_samples + 1)
+    gaps = {name: each.ecdf - each.uniform[:, None] for name, each in found.items()}
+    return plots.Ranks(first.uniform, gaps, (low - first.uniform, high - first.uniform))

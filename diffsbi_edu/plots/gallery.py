@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from diffsbi_edu.plots.base import (
     EXACT,
@@ -188,6 +189,11 @@ def _sbc(
         for place, line in enumerate(ax.lines[-len(labels) :]):
             method, which = divmod(place, len(columns))
             line.set(color=METHODS[method % len(METHODS)], linestyle="--" if which else "-")
-        ax.legend(fontsize=SMALL - 2, frameon=False, ncols=2)
+        # Colours are the methods', as in the panel beside; only the styles need to be told.
+        styles = [
+            Line2D([], [], color=TRUTH, lw=1, ls="--" if which else "-", label=names[k])
+            for which, k in enumerate(columns)
+        ]
+        ax.legend(handles=[*ax.collections, *styles], fontsize=SMALL - 1, frameon=False)
         ax.set_ylabel("share, minus expected", fontsize=SMALL)
     ax.set_title("SBC: ranks minus uniform", fontsize=SMALL + 1)

@@ -2,7 +2,7 @@
 
     python benchmarks/encoders.py                        # all of it: about half an hour
     python benchmarks/encoders.py --only cost sets
-    python benchmarks/encoders.py --only sequences --seconds 300 --seeds 1
+    python benchmarks/encoders.py --only sequences --steps 12000 --seeds 1   # however long it takes
 
 `sets`: one model for all sample sizes on `NormalGamma`, C2ST against the exact posterior at N = 10,
 50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM on
@@ -33,6 +33,7 @@ from diffsbi_edu import encoders
 REFERENCES = Path(__file__).resolve().parent.parent / "tests" / "data"
 SIZES = (10, 50, 200, 500)
 SUMMARY = 32
+SERIES = {"ar1": ds.problems.AR1, "stochastic_volatility": ds.problems.StochasticVolatility}
 MANY_SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000)  # the last is beyond what is trained on
 COMPOSED = {"gauss": (1, 3, 10, 30, 100, 300), "naive": (1, 3, 10, 30), "jacobian": (1, 3, 10, 30)}
 
@@ -43,20 +44,24 @@ def trained(
     seconds: float,
     seed: int,
     *,
+    steps: int | None = None,
     noise_draws: int = 1,
     **settings: Any,
 ) -> ds.ConditionalDiffusion:
-    """A model trained for about `seconds`: the pace of the first steps decides how many."""
-    model = ds.ConditionalDiffusion(problem, encoder=encoder, seed=seed, noise_draws=noise_draws)
-    pace = [s.seconds for s in ds.train(model, 60, seed=seed, **settings)]
-    steps = max(100, round(seconds / ((pace[-1] - pace[9]) / 50)))
+    """A model trained for `steps`, or about `seconds`: the first steps' pace decides how many."""
+    if steps is None:
+        model = ds.ConditionalDiffusion(
+            problem, encoder=encoder, seed=seed, noise_draws=noise_draws
+        )
+        pace = [s.seconds for s in ds.train(model, 60, seed=seed, **settings)]
+        steps = max(100, round(seconds / ((pace[-1] - pace[9]) / 50)))
     fresh = type(encoder)(**encoder.config(), seed=seed)  # type: ignore[operator]
     model = ds.ConditionalDiffusion(problem, encoder=fresh, seed=seed, noise_draws=noise_draws)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     ds.fit(model, steps, seed=seed, progress=False, **settings)
     print(
         f"  {type(encoder).__name__}, seed {seed}: {steps} steps in "
-        f"{time.perf_counter() - start:.0f} s",
+        f"{time.perf_counter() - start:.0f} s ({time.process_time() - cpu:.0f} s of CPU)",
         flush=True,
     )
     return model
@@ -85,26 +90,43 @@ def sets(seconds: float, seeds: int) -> None:
         )
 
 
-def sequences(seconds: float, seeds: int) -> None:
-    cases = {
-        "ar1": ds.problems.AR1(n_obs=(100, 500)),
-        "stochastic_volatility": ds.problems.StochasticVolatility(n_obs=(100, 500)),
-    }
-    for name, problem in cases.items():
-        print(f"{name}, BiLSTM, T = 100 … 500, {seconds:.0f} s")
+def sequences(seconds: float, seeds: int, steps: int | None, names: list[str]) -> None:
+    for name in names:
+        problem = SERIES[name](n_obs=(100, 500))
+        budget = f"{steps} steps" if steps else f"{seconds:.0f} s"
+        print(f"{name}, BiLSTM, T = 100 … 500, {budget}")
         for seed in range(seeds):
             encoder = encoders.BiLSTM(1, SUMMARY, stride=8, seed=seed)
-            model = trained(problem, encoder, seconds, seed, batch_size=128, noise_draws=8)
-            for steps in (100, 500):
-                fixed = type(problem)(n_obs=steps)
+            model = trained(
+                problem, encoder, seconds, seed, steps=steps, batch_size=128, noise_draws=8
+            )
+            for length in (100, 500):
+                fixed = SERIES[name](n_obs=length)
                 ks = ds.diagnostics.sbc(model, fixed, 1000, 100, seed=11).ks
-                off, wide = against_references(model, name, steps)
-                print(
-                    f"    T = {steps}: SBC mean KS {ks.mean():.4f} {ks.tolist()}; posterior means "
-                    f"off by {off.square().mean().sqrt():.3f} sd (rms), worst {off.abs().max():.3f}"
-                    f"; widths / reference {wide.mean():.3f}, {wide.min():.3f} to {wide.max():.3f}",
-                    flush=True,
-                )
+                print(f"    T = {length}: SBC mean KS {ks.mean():.4f} {ks.tolist()}", flush=True)
+                compare("stored references", *against_references(model, name, length))
+                if name == "ar1":
+                    compare("20 data sets, exact", *against_exact(model, fixed, 20))
+
+
+def compare(against: str, off: torch.Tensor, wide: torch.Tensor) -> None:
+    print(
+        f"      {against}: posterior means off by {off.square().mean().sqrt():.3f} sd (rms), "
+        f"{off.square().mean(0).sqrt().tolist()} each, worst {off.abs().max():.3f}; "
+        f"widths / reference {wide.mean():.3f}, {wide.min():.3f} to {wide.max():.3f}",
+        flush=True,
+    )
+
+
+def against_exact(
+    model: ds.ConditionalDiffusion, problem: ds.Problem, n: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(learned − exact mean)/exact sd, and sd ratio, for n random data sets and each coordinate."""
+    _, x = problem.sample(n, seed=21, device="cpu")
+    learned = model.sample(x, 4000, seed=1).cpu()
+    exact = torch.stack([problem.posterior(x_obs).sample((20_000,), seed=2) for x_obs in x], 1)
+    sd = exact.std(0)
+    return (learned.mean(0) - exact.mean(0)) / sd, learned.std(0) / sd
 
 
 def against_references(
@@ -201,6 +223,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SECTIONS)
     parser.add_argument("--seconds", type=float, default=100.0, help="of training, each model")
+    parser.add_argument("--steps", type=int, help="of training on sequences, instead of --seconds")
+    parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     only = options.only or SECTIONS[:3]
@@ -210,7 +234,7 @@ def main() -> None:
     if "sets" in only:
         sets(options.seconds, options.seeds)
     if "sequences" in only:
-        sequences(options.seconds, options.seeds)
+        sequences(options.seconds, options.seeds, options.steps, options.series)
     if "amortization" in only:
         amortization(options.seconds, options.seeds)
 

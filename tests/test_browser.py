@@ -196,7 +196,7 @@ def test_running_the_cell_again_and_closing_the_notebook(
     page.goto("about:blank")
     lab.open_notebook(page, address, "again.ipynb")
     lab.wait_for_widgets(page)
-    lab.until(page, lambda: ask_kernel(page, "dashboard.status") == "paused", "the pause")
+    lab.until(page, lambda: ask_kernel(page, "dashboard.status") == "paused", "the pause", 120)
     page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text("dashboard")
@@ -357,7 +357,7 @@ def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
     page.goto("about:blank")
     lab.open_notebook(page, address, "encoders.ipynb")
     lab.wait_for_widgets(page)
-    lab.until(page, lambda: ask_kernel(page, "bench.status") == "paused", "the pause")
+    lab.until(page, lambda: ask_kernel(page, "bench.status") == "paused", "the pause", 120)
 
 
 def test_gallery(page: Any, address: str, folder: Path) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets
@@ -528,6 +529,26 @@ def test_a_closed_page_pauses_and_an_opened_one_goes_on(make: Any) -> None:
     hear(None, {"kind": "open", "view": "c"}, None)
     until(lambda: len(dashboard.history) > step + 3)
     hear(None, "nonsense", None)
+
+
+def test_a_page_that_falls_silent_is_closed(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last word of a page can be lost; then nothing more is heard of it."""
+    dashboard = make()
+    plane = dashboard._observation.plane
+    now = [1000.0]
+    monkeypatch.setattr("diffsbi_edu.widgets.plane.time", SimpleNamespace(monotonic=lambda: now[0]))
+    plane._hear(None, {"kind": "open", "view": "a"}, None)
+    click(dashboard, "Start")
+    now[0] += 80
+    plane._hear(None, {"kind": "open", "view": "a"}, None)  # the page's beat
+    now[0] += 80
+    step = len(dashboard.history)
+    until(lambda: len(dashboard.history) > step + 5)
+    now[0] += 20
+    assert dashboard.join(TIMEOUT)
+    assert dashboard.status == "paused"
+    plane._hear(None, {"kind": "open", "view": "a"}, None)
+    until(lambda: dashboard.status == "training")
 
 
 def test_a_pause_of_the_user_outlasts_a_reload(make: Any) -> None:

@@ -183,6 +183,7 @@ class LiveTraining(ipywidgets.VBox):
 
     def _show(self, frame: Frame) -> None:
         self.image.value = frame.png
+        self._observation.plane.forget_silent()
         self.summary.value = _summary(frame, str(self.model.device))
         self.past.show(frame)
 

@@ -84,9 +84,12 @@ function render({ model, el }) {
   const leave = () => tell("closed");
   const back = (event) => event.persisted && tell("open");
   tell("open");
+  // A last word can be lost when a page closes on a busy machine, so silence means "closed", too.
+  const beat = setInterval(() => tell("open"), 20000);
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", back);
   return () => {
+    clearInterval(beat);
     leave();
     window.removeEventListener("pagehide", leave);
     window.removeEventListener("pageshow", back);

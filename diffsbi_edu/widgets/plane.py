@@ -7,6 +7,7 @@ ipywidgets has no mouse coordinates; `anywidget` carries the forty lines of Java
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,9 @@ import anywidget
 import traitlets
 
 _HERE = Path(__file__).parent
+# Seconds without a word after which a page counts as closed. Pages speak every 20 s, but browsers
+# let those in the background do so only once a minute.
+SILENT = 90.0
 
 
 class DataPlane(anywidget.AnyWidget):
@@ -41,10 +45,11 @@ class DataPlane(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        self._views: set[str] = set()
+        self._views: dict[str, float] = {}  # each page that shows it, and when it was last heard
         self._views_lock = threading.Lock()
         self._presence: Callable[[bool], None] | None = None
         self.on_msg(self._hear)
+        self.observe(lambda _: self.forget_silent(), "picture")
 
     def on_presence(self, callback: Callable[[bool], None]) -> None:
         """Call back with True when a page opens the dashboard, with False when the last one closes.
@@ -58,8 +63,23 @@ class DataPlane(anywidget.AnyWidget):
         if kind not in ("open", "closed"):
             return
         with self._views_lock:
-            change = self._views.add if kind == "open" else self._views.discard
-            change(str(message.get("view")))
+            if kind == "open":
+                self._views[str(message.get("view"))] = time.monotonic()
+            else:
+                self._views.pop(str(message.get("view")), None)
             present = bool(self._views)
         if self._presence is not None and (present or kind == "closed"):
             self._presence(present)
+
+    def forget_silent(self) -> None:
+        """Count pages as closed that have been silent for long; to be called now and then.
+
+        A new picture does so by itself.
+        """
+        with self._views_lock:
+            before = bool(self._views)
+            earliest = time.monotonic() - SILENT
+            self._views = {view: at for view, at in self._views.items() if at > earliest}
+            gone = before and not self._views
+        if gone and self._presence is not None:
+            self._presence(False)

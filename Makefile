@@ -7,7 +7,10 @@
 #   PIP_ARGS  extra arguments for pip, e.g. another package index
 #   LAB_ARGS  extra arguments for JupyterLab
 #   ARGS      extra arguments for pytest in quick, unit, doctest, notebooks, browser-test
-#   JOBS      processes that unit tests and pages run in            default 2
+#   JOBS      processes that unit tests, pages, submissions run in  default 2
+#   COURSE    the course's folder                                   default assignments
+#   PS        the problem set, as in `make course-grade PS=ps1`
+#   FROM      the folder of submissions for course-collect
 
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -15,6 +18,9 @@ PIP_ARGS ?=
 LAB_ARGS ?=
 ARGS ?=
 JOBS ?= 2
+COURSE ?= assignments
+PS ?=
+FROM ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +40,8 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 ROOT_ARG := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup lab test quick lint types format unit doctest notebooks notebooks-run \
-        browser browser-test kernel6-test kernels-test bench pins clean
+        browser browser-test kernel6-test kernels-test bench pins clean \
+        course-check course-release course-collect course-grade course-marks course-feedback
 
 help:  ## this list
 	@echo "diffsbi_edu: make <target>"
@@ -58,7 +65,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "Installing into $(VENV) (a few minutes the first time: PyTorch is large) ..."
 	@touch $(INSTALLING)
-	@$(PIP) install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test,bench,arviz,peers,cluster]'
+	@$(PIP) install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[test,course,bench,arviz,peers,cluster]'
 	@rm -f $(INSTALLING)
 	@touch $@
 
@@ -137,6 +144,30 @@ browser:  ## install Debian's Chromium for the browser tests, if it is missing
 	echo "To run them: 'apt-get install chromium' as root on Debian, or '$(BIN)/playwright install"; \
 	echo "chromium', or set CHROMIUM to the path of a Chromium or Chrome that you have."; \
 	[ "$${DIFFSBI_BROWSER:-}" != required ]
+
+# ---------------------------------------------------------------------------------- for courses
+
+COURSE_COMMAND := $(BIN)/python -m diffsbi_edu.course --root $(COURSE)
+NEEDS_PS = $(if $(PS),,$(error say which problem set: make $@ PS=ps1))
+
+course-check: $(STAMP)  ## run the instructor's own solutions (PS=ps1, or all)
+	@$(COURSE_COMMAND) check $(PS)
+
+course-release: $(STAMP)  ## make the students' copies in assignments/release (PS=ps1, or all)
+	@$(COURSE_COMMAND) release $(PS)
+
+course-collect: $(STAMP)  ## take in submissions: PS=ps1 FROM=folder (plain, Moodle, Canvas)
+	$(NEEDS_PS)$(if $(FROM),,$(error say where the submissions are: make $@ PS=$(PS) FROM=folder))
+	@$(COURSE_COMMAND) collect $(PS) --from '$(FROM)'
+
+course-grade: $(STAMP)  ## grade what was collected: PS=ps1
+	$(NEEDS_PS)@$(COURSE_COMMAND) grade $(PS) --jobs $(JOBS)
+
+course-marks: $(STAMP)  ## take points for written answers from their table: PS=ps1
+	$(NEEDS_PS)@$(COURSE_COMMAND) marks $(PS)
+
+course-feedback: $(STAMP)  ## write each student's feedback: PS=ps1
+	$(NEEDS_PS)@$(COURSE_COMMAND) feedback $(PS)
 
 # ----------------------------------------------------------------------------------- maintaining
 

@@ -1,6 +1,7 @@
 """What a check says: right, not yet (and why), or not answered yet; for numbers and functions.
 
-A check never raises for a wrong answer, so a page runs to its end whatever is in it.
+A check never raises for a wrong answer, so a page runs to its end whatever is in it. In a problem
+set, where points are lost by raising, `must` turns a verdict into an `AssertionError`.
 """
 
 from __future__ import annotations
@@ -86,22 +87,70 @@ def function(
         got = answer(*inputs)
     except Exception as error:  # whatever a student's code may raise is for the student to read
         return Verdict(False, f"Not yet: calling it raised {type(error).__name__}: {error}")
-    if got is None:
+    return tensor(
+        got,
+        expected(*inputs),
+        tolerance=tolerance,
+        hints={hint: wrong(*inputs) for hint, wrong in (hints or {}).items()},
+    )
+
+
+def tensor(
+    answer: Any,
+    expected: torch.Tensor,
+    *,
+    tolerance: float = 1e-4,
+    hints: Mapping[str, torch.Tensor] | None = None,
+) -> Verdict:
+    """Check a tensor: its shape, then its values.
+
+    Args:
+        answer: the student's. None: not answered.
+        expected: the right one.
+        tolerance: largest absolute error that is still right.
+        hints: what is wrong → the tensor that this mistake leads to.
+
+    Example:
+        >>> tensor(torch.ones(2), torch.zeros(2), hints={"start at 0": torch.ones(2)})
+        Not yet: start at 0.
+    """
+    if answer is None:
         return Verdict(None, NOT_ANSWERED)
-    right = expected(*inputs)
-    if not isinstance(got, torch.Tensor):
-        return Verdict(False, f"Not yet: it should return a tensor, not {_what(got)}.")
-    if got.shape != right.shape:
-        return Verdict(
-            False, f"Not yet: it returns shape {tuple(got.shape)}, not {tuple(right.shape)}."
-        )
-    if _close(got, right, tolerance):
-        return Verdict(True, "Correct.")
-    for hint, wrong in (hints or {}).items():
-        if _close(got, wrong(*inputs), tolerance):
+    if not isinstance(answer, torch.Tensor):
+        return Verdict(False, f"Not yet: it should return a tensor, not {_what(answer)}.")
+    for hint, wrong in (hints or {}).items():  # first: a mistake may show in the shape
+        if _close(answer, wrong, tolerance) and not _close(answer, expected, tolerance):
             return Verdict(False, f"Not yet: {hint}.")
-    off = float((got.double().cpu() - right.double().cpu()).abs().max())
+    if answer.shape != expected.shape:
+        return Verdict(
+            False, f"Not yet: it returns shape {tuple(answer.shape)}, not {tuple(expected.shape)}."
+        )
+    if _close(answer, expected, tolerance):
+        return Verdict(True, "Correct.")
+    if not bool(answer.isfinite().all()):
+        return Verdict(False, "Not yet: some values are infinite or not a number.")
+    off = float((answer.double().cpu() - expected.double().cpu()).abs().max())
     return Verdict(False, f"Not yet: the shape is right, but values are off by up to {off:.3g}.")
+
+
+def must(what: str, verdict: Verdict) -> None:
+    """Raise unless the verdict is "correct"; for the checks of a problem set.
+
+    Args:
+        what: what should hold, in words; the message begins with it.
+        verdict: from `number`, `tensor` or `function`.
+
+    Raises:
+        AssertionError: with `what` and the verdict's message.
+
+    Example:
+        >>> must("Half of 4", number(2.0, 2.0, tolerance=0.1))
+        >>> must("Half of 4", number(8.0, 2.0, tolerance=0.1, hints={"halve, not double": 8.0}))
+        Traceback (most recent call last):
+        AssertionError: Half of 4. Not yet: halve, not double.
+    """
+    if not verdict.correct:
+        raise AssertionError(f"{what.rstrip('.')}. {verdict.message}")
 
 
 def _close(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:

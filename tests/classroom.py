@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,12 +241,21 @@ KINDS: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...], str, int]] =
 }
 
 
-def enrol() -> list[Pupil]:
-    return [
-        Pupil(f"{kind.replace(' ', '-')}-{i}", kind, loses, finding)
-        for kind, (_, loses, finding, count) in KINDS.items()
-        for i in range(count)
-    ]
+WALLED = ("fork bomb", "thief", "vandal")  # only walls hold these
+
+
+def enrol(walls: dict[str, str]) -> list[Pupil]:
+    """The class; where a system does not allow all walls, three more of it behave."""
+    weak = any(held != "yes" for held in walls.values())
+    pupils = []
+    for kind, (_, loses, finding, count) in KINDS.items():
+        for i in range(count):
+            name = f"{kind.replace(' ', '-')}-{i}"
+            if weak and kind in WALLED:
+                pupils.append(Pupil(name, "correct", (), ""))
+            else:
+                pupils.append(Pupil(name, kind, loses, finding))
+    return pupils
 
 
 def hand_in(released: Path, folder: Path, pupils: Iterable[Pupil]) -> None:
@@ -267,8 +275,3 @@ def deserved(pupil: Pupil) -> dict[str, float]:
 def _lost(check: str, loses: tuple[str, ...]) -> bool:
     """`ex4_own` loses its own check only; `ex4` all of exercise 4."""
     return any(lost == ALL or check == lost or check.startswith(lost + "_") for lost in loses)
-
-
-if sys.platform != "linux":  # pragma: no cover
-    for kind in ("fork bomb", "thief", "vandal"):  # only walls hold these
-        KINDS.pop(kind)

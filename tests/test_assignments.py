@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from problem_sets import SETS, cells, exercises, mistakes, verdict, with_answer
+from problem_sets import SETS, SOLUTION, cells, exercises, mistakes, run, verdict, with_answer
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -64,6 +64,25 @@ def test_mistakes(name: str) -> None:
                 missed.append(f"{answer.name}: {code.strip()}\n    said: {said}")
     assert not written, f"mistakes for answers that do not exist: {sorted(written)}"
     assert len(missed) <= 0.05 * total, f"{len(missed)} of {total}:\n" + "\n".join(missed)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_students_are_told_what_to_define(name: str) -> None:
+    """Every name that a check looks for is in what students see of the answer's cell."""
+    for answer, after, space in exercises(name):
+        solution = SOLUTION.search(answer.source)
+        assert solution is not None
+        seen = answer.source[: solution.start()] + answer.source[solution.end() :]
+        known = dict(space)
+        for _ in range(10):
+            said = " ".join(run(cell, known) for cell in after)
+            missing = re.search(r"NameError: name '(\w+)' is not defined", said)
+            if missing is None:
+                break
+            assert missing.group(1) in seen, (
+                f"{name}, {answer.name}: {missing.group(1)} is a riddle"
+            )
+            known[missing.group(1)] = None
 
 
 def test_with_answer() -> None:

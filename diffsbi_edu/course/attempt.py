@@ -172,6 +172,7 @@ class Attempt:
         spec.interrupt_mode = "message"  # a signal would not reach another process namespace
         environment = {
             **os.environ,
+            "PYTHONWARNINGS": "ignore::FutureWarning",  # of libraries, which no student can help
             "DIFFSBI_STUDENT": self.job["student"],
             "DIFFSBI_COURSE": self.job["course"],
             "HOME": str(self.work),

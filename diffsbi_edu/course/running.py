@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,9 @@ def tidy(notebook: Any) -> None:
             if output.output_type == "stream":
                 output.name = "stdout"
             if output.output_type == "error" and _is_check(cell):
-                output.traceback = [f"{output.ename}: {output.evalue}"]
+                # nbgrader's page does not wrap lines, and the message is what it is for
+                said = f"{output.ename}: {output.evalue}".splitlines()
+                output.traceback = [line for text in said for line in textwrap.wrap(text, 90)]
 
 
 def _is_check(cell: Any) -> bool:

@@ -49,6 +49,13 @@ MISTAKES = {
         ),
         (
             """
+            S = torch.linalg.inv(1 / S0 + 1 / C)
+            return S @ (1 / S0 @ m0 + 1 / C @ x), S
+            """,
+            "entry by entry",
+        ),
+        (
+            """
             S = S0 + C
             return torch.linalg.inv(S) @ (C @ m0 + S0 @ x), S
             """,
@@ -143,6 +150,10 @@ MISTAKES = {
             "root",
         ),
         ("y = z + r * eps\nreturn (denoiser(y, r) - z).square().sum(-1).mean()", "error of z"),
+        (
+            "y = z + r * eps\nreturn ((z - denoiser(y, r)) / r - eps).square().sum(-1).mean()",
+            "takes z for y",
+        ),
         ("y = z + eps\nreturn ((y - denoiser(y, r)) / r - eps).square().sum(-1).mean()", "an r is"),
         (
             "y = z + r * eps\nreturn ((y - denoiser(y, r)) / r**2 - eps).square().sum(-1).mean()",

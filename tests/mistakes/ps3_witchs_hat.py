@@ -488,6 +488,17 @@ MISTAKES = {
         ),
     ],
     "ex5": [
+        (
+            """
+            medians = losses.unfold(1, window, 1).median(-1).values
+            diverged = ~losses.isfinite().all(1) | (medians[:, -1] > medians[:, 0])
+            now = losses[:, window:]
+            raised = now.isfinite() & (now > medians[:, 1:] + height)
+            before = torch.cat([torch.zeros(len(losses), 1, dtype=torch.bool), raised[:, :-1]], 1)
+            return diverged, (raised & ~before).sum(1)
+            """,
+            "ends with the step itself",
+        ),
         (_spoil(CURVES, ("medians[:, -1] >", "medians[:, -1] <")), "comparison is turned"),
         (_spoil(CURVES, (NOT_FINITE, "")), "NaN > 1 is false"),
         (_spoil(CURVES, (NOT_FINITE, "losses.isnan().any(1) | ")), "infinite losses"),

@@ -73,7 +73,7 @@ def run_solutions() -> None:
 
 def grade_class() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        limits = "cell_seconds = 5\npatience = 4\nmemory_gb = 3\n"
+        limits = "cell_seconds = 5\npatience = 12\nmemory_gb = 3\n"
         settings = f'name = "simulated"\n[limits]\n{limits}'
         course = course_of(folder, NAME, settings)
         pupils = enrol(grading.preflight(course, NAME).walls)

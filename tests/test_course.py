@@ -17,7 +17,7 @@ from diffsbi_edu.course.__main__ import main
 from diffsbi_edu.course.folders import Course, CourseError
 
 pytestmark = pytest.mark.timeout(1800)
-LIMITS = "cell_seconds = 5\npatience = 4\nmemory_gb = 3\n"
+LIMITS = "cell_seconds = 5\npatience = 12\nmemory_gb = 3\n"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sysconfig
+import warnings
 from typing import Any
 
 from diffsbi_edu.course.folders import Course, CourseError
@@ -37,7 +38,8 @@ def run_converter(course: Course, converter: Any, name: str, **directories: str)
     # nbgrader runs the command alembic, which is beside this Python even if .venv is not active
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     try:
-        with setenv(PATH=path):
+        with setenv(PATH=path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nbgrader's own, about its data base
             tool.start()
     except (NbGraderException, SystemExit) as error:
         raise CourseError(f"nbgrader could not process {name}: {' | '.join(lines)}") from error

@@ -70,7 +70,7 @@ def test_moodle_and_canvas_with_a_roster(course: Course, folder: Path) -> None:
     result = collect(course, NAME, folder)
     assert got(course) == {"al12": "a", "bb34": "third"}
     notes = " ".join(result.notes)
-    assert "late" in notes
+    assert "marked as late" in notes
     assert "'stranger' is not in roster.csv" in notes
     assert "several files" in notes
 

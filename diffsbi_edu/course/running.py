@@ -125,11 +125,10 @@ def _in_time(command: list[str], seconds: float) -> tuple[int, str]:
 
 def hidden_folders(course: Course) -> list[str]:
     """Folders that a submission should find empty: solutions, hidden tests, others' work."""
-    around = course.root.parent
-    return [
-        str(course.root),
-        *(str(around / n) for n in (".git", "tests") if (around / n).is_dir()),
-    ]
+    around = {course.root.parent, Path(__file__).resolve().parents[2]}  # also where we come from
+    beside = [folder / name for folder in around for name in ("assignments", ".git", "tests")]
+    found = {course.root, *(folder for folder in beside if folder.is_dir())}
+    return sorted(str(folder) for folder in found)
 
 
 def count(notebook: Any, result: Graded) -> None:

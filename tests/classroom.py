@@ -133,7 +133,7 @@ def _thief(released: Path, student: str) -> Any:
 from pathlib import Path
 found = []
 for root in (Path("/tmp"), Path("COURSE")):
-    found += [p for p in root.rglob("ps*.ipynb")]
+    found += [p for p in root.rglob("*.ipynb") if not {"site-packages", "notebooks"} & set(p.parts)]
 assert not found, found
 def noised(z, alpha, sigma, eps):
     return alpha * z + sigma * eps

@@ -7,7 +7,7 @@
 `sets`: one model for all sample sizes on `NormalGamma`, C2ST against the exact posterior at N = 10,
 50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM on
 `AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior means and widths against
-reference draws made by independent samplers (tests/data, tools/references.py). `cost`: training
+references made by independent samplers (tests/data, tools/references.py). `cost`: training
 steps a second at N = 500, batch 256, and peak memory. `amortization`: `NormalGamma` from N = 1 to
 3,000: a DeepSets trained on N in 1 … 1,000, drawn evenly on the logarithm (as ranges are) or
 evenly, and a single-observation model composed by `ds.Compositional`; 20 minutes a seed on one
@@ -104,7 +104,7 @@ def sequences(seconds: float, seeds: int, steps: int | None, names: list[str]) -
                 fixed = SERIES[name](n_obs=length)
                 ks = ds.diagnostics.sbc(model, fixed, 1000, 100, seed=11).ks
                 print(f"    T = {length}: SBC mean KS {ks.mean():.4f} {ks.tolist()}", flush=True)
-                compare("stored references", *against_references(model, name, length))
+                compare("references", *against_references(model, name, length))
                 if name == "ar1":
                     compare("20 data sets, exact", *against_exact(model, fixed, 20))
 
@@ -133,15 +133,16 @@ def against_references(
     model: ds.ConditionalDiffusion, name: str, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(learned − reference mean)/reference sd, and sd ratio, for each data set and coordinate."""
-    off, wide = [], []
-    with np.load(REFERENCES / f"references_{name}.npz") as file:
-        for x, draws in zip(file[f"x_{steps}"], file[f"draws_{steps}"], strict=True):
-            reference = torch.from_numpy(draws).float()
-            learned = model.sample(torch.from_numpy(x).float()[:, None], 4000, seed=1).cpu()
-            sd = reference.std(0)
-            off.append((learned.mean(0) - reference.mean(0)) / sd)
-            wide.append(learned.std(0) / sd)
-    return torch.stack(off), torch.stack(wide)
+    many = REFERENCES / f"moments_{name}.npz"
+    with np.load(many if many.exists() else REFERENCES / f"references_{name}.npz") as file:
+        x = torch.from_numpy(file[f"x_{steps}"]).float()[..., None]
+        if many.exists():
+            mean, sd = (torch.from_numpy(file[f"{what}_{steps}"]) for what in ("mean", "sd"))
+        else:
+            draws = torch.from_numpy(file[f"draws_{steps}"]).double()
+            mean, sd = draws.mean(1), draws.std(1)
+    learned = model.sample(x, 4000, seed=1).cpu()
+    return (learned.mean(0) - mean) / sd, learned.std(0) / sd
 
 
 class EvenSizes(ds.problems.NormalGamma):

@@ -2,11 +2,14 @@
 
     python tools/references.py            # all three, about three minutes on one core
     python tools/references.py ar1 g_and_k
+    python tools/references.py --many stochastic_volatility   # half an hour on one core
 
 Writes tests/data/references_<problem>.npz: for T in (100, 500) two data sets `x_T` (2, T), the
 parameters `theta_T` (2, D) they were simulated from, and `draws_T` (2, 1000, D) from the posterior.
 Everything here is NumPy and SciPy, written from the models' equations; nothing of diffsbi_edu is
-used.
+used. With `--many`, 20 data sets a T are written to tests/data/moments_<problem>.npz, of whose
+posteriors only `mean_T` and `sd_T` (20, D) are kept: two are too few to tell a network's limits
+from its luck.
 
 - AR(1) and g-and-k: random-walk Metropolis, 20 chains from overdispersed starts, whose covariance
   is learnt in the warm-up and then fixed, on the exact likelihood (g-and-k: its quantile function
@@ -21,7 +24,7 @@ used.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -30,7 +33,7 @@ from metropolis import CHAINS, DRAWS, by_metropolis
 from numpy.polynomial import chebyshev
 from scipy import special, stats
 
-SIZES, SETS = (100, 500), 2
+SIZES, SETS, MANY = (100, 500), 2, 20
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "data"
 Array = np.ndarray
 
@@ -234,27 +237,43 @@ PROBLEMS = {
 }
 
 
-def main(names: list[str]) -> None:
+def written(name: str, sets: int, stem: str) -> None:
+    simulate, draw = PROBLEMS[name]
+    arrays: dict[str, Array] = {}
+    for size in SIZES:
+        for i in range(sets):
+            # Data sets of their own for the moments: nothing chosen on some is judged by the same.
+            key = [20241019, size, i] + ([1] if stem == "moments" else [])
+            rng, start = np.random.default_rng(key), time.perf_counter()
+            theta, x = simulate(size, rng)
+            draws, quality = draw(x, rng)
+            found = {"theta": theta, "x": x, "mean": draws.mean(0), "sd": draws.std(0), **quality}
+            seconds = time.perf_counter() - start
+            said = ", ".join(f"{k} {np.round(v, 4)}" for k, v in found.items() if k != "x")
+            print(f"{name}, T = {size}: {said}; {seconds:.0f} s", flush=True)
+            if stem == "references":
+                found = {k: v for k, v in found.items() if k not in ("mean", "sd")}
+                found["draws"] = draws.astype(np.float32)
+            for k, value in found.items():
+                arrays.setdefault(f"{k}_{size}", []).append(value)
+    path = FOLDER / f"{stem}_{name}.npz"
+    np.savez_compressed(path, **{k: np.stack(value) for k, value in arrays.items()})
+    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problems", nargs="*", metavar="NAME")
+    parser.add_argument("--many", action="store_true", help="moments of 20 data sets, no draws")
+    options = parser.parse_args()
+    if unknown := set(options.problems) - set(PROBLEMS):
+        parser.error(
+            f"no such problem: {', '.join(sorted(unknown))}; there are {', '.join(PROBLEMS)}"
+        )
     FOLDER.mkdir(exist_ok=True)
-    for name in names or PROBLEMS:
-        simulate, draw = PROBLEMS[name]
-        arrays: dict[str, Array] = {}
-        for size in SIZES:
-            for i in range(SETS):
-                rng, start = np.random.default_rng([20241019, size, i]), time.perf_counter()
-                theta, x = simulate(size, rng)
-                draws, quality = draw(x, rng)
-                found = {"theta": theta, "x": x, "draws": draws.astype(np.float32), **quality}
-                for key, value in found.items():
-                    arrays.setdefault(f"{key}_{size}", []).append(value)
-                seconds = time.perf_counter() - start
-                shown = {"theta": theta, "mean": draws.mean(0), "sd": draws.std(0), **quality}
-                said = ", ".join(f"{key} {np.round(v, 4)}" for key, v in shown.items())
-                print(f"{name}, T = {size}: {said}; {seconds:.0f} s", flush=True)
-        path = FOLDER / f"references_{name}.npz"
-        np.savez_compressed(path, **{key: np.stack(value) for key, value in arrays.items()})
-        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+    for name in options.problems or PROBLEMS:
+        written(name, *((MANY, "moments") if options.many else (SETS, "references")))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -3,8 +3,9 @@
 Two steps. A *prior transform* takes theta to an unbounded space: for a bounded prior it is what
 keeps every sample inside the prior's support, whatever the network does. Where the prior has a CDF
 F and its inverse, the map is Phi⁻¹(F(theta)), under which the prior is exactly N(0, I). A
-*standardisation* then shifts and scales each coordinate to mean 0 and sd 1. All constants are
-buffers, so a saved model carries them.
+*standardisation* then shifts and scales each coordinate to mean 0 and sd 1, after bending those
+with a spike and far-reaching tails: see `StandardiseLatent`. All constants are buffers, so a saved
+model carries them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from diffsbi_edu.bijections import (
     Whiten,
 )
 from diffsbi_edu.problems.product import Product
-from diffsbi_edu.standardise import Standardise
+from diffsbi_edu.standardise import Standardise, StandardiseLatent
 
 __all__ = [
     "PriorTransform",
@@ -116,7 +117,7 @@ class ToLatent(nn.Module):
     def __init__(self, prior: Distribution) -> None:
         super().__init__()
         self.prior = prior_transform(prior)
-        self.standardise = Standardise(self.prior.latent_dim)
+        self.standardise = StandardiseLatent(self.prior.latent_dim)
         self.register_buffer("reach", torch.full((self.prior.latent_dim,), REACH))
 
     @property
@@ -140,4 +141,4 @@ class ToLatent(nn.Module):
 
     def log_abs_det(self, theta: torch.Tensor) -> torch.Tensor:
         """log |det dz/dtheta|, which turns a density of z into one of theta."""
-        return self.prior.log_abs_det(theta) - self.standardise.scale.log().sum()
+        return self.prior.log_abs_det(theta) + self.standardise.log_abs_det(self.prior(theta))

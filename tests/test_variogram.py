@@ -7,9 +7,13 @@ import pytest
 import torch
 
 import diffsbi_edu as ds
+from diffsbi_edu.encoders.pooling import correlations, moments_and_size, told_of_set
 from diffsbi_edu.encoders.variogram import (
+    APART,
     LAGS,
+    WINDOWS,
     series_moments,
+    storms,
     swings,
     told_of_series,
     variogram,
@@ -44,8 +48,70 @@ def test_swings_do_not_know_units() -> None:
     torch.testing.assert_close(swings(5 * x - 3, None), swings(x, None), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("steps", [3, 4, 20, 64, 300])
+def test_storms_are_numpys(steps: int) -> None:
+    x = series(3, steps, 2)
+    a = x.double().numpy()
+    squares = ((a - a.mean(1, keepdims=True)) / a.std(1, keepdims=True)) ** 2
+    found = storms(x, None).reshape(3, len(WINDOWS), 3 + len(APART), 2)
+    for i, width in enumerate(WINDOWS):
+        if steps < width:
+            assert (found[:, i] == 0).all()
+            continue
+        starts = range(0, steps - width + 1, width // 4)
+        size = np.stack([squares[:, j : j + width].mean(1) for j in starts], 1)
+        size = 0.5 * np.log(size + 0.05**2)
+        np.testing.assert_allclose(found[:, i, 0], size.mean(1), atol=1e-4)
+        spread = 0.5 * np.log(size.var(1) + 1e-4) if len(starts) > 1 else 0 * size[:, 0]
+        np.testing.assert_allclose(found[:, i, 1], spread, atol=1e-3)
+        np.testing.assert_allclose(found[:, i, 2], size[:, 0], atol=1e-4)
+        for j, k in enumerate(APART):
+            d = size[:, 4 * k :] - size[:, : -4 * k]
+            wanted = 0.5 * np.log((d**2).mean(1)) if d.shape[1] else 0 * size[:, 0]
+            np.testing.assert_allclose(found[:, i, 3 + j], wanted, atol=2e-3)
+
+
+def test_storms_know_wandering_variances_from_steady_ones() -> None:
+    """Heavy tails alone, in any order, make no difference between windows of 64 steps."""
+    problem = ds.problems.StochasticVolatility(n_obs=2000)
+    theta = torch.tensor([[-1.0, 0.99, 0.3]]).expand(20, 3)
+    x = problem.simulate(theta, seed=0)
+    order = torch.randperm(2000, generator=torch.Generator().manual_seed(1))
+    wide = 2 * (3 + len(APART)) + 1  # the log sd for windows of 64 steps
+    assert (storms(x, None)[:, wide] > storms(x[:, order], None)[:, wide] + 0.5).all()
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_correlations_are_numpys(lag: int) -> None:
+    x = series(2, 40, 3)
+    a = x.double().numpy()
+    a = (a - a.mean(1, keepdims=True)) / a.std(1, keepdims=True)
+    wanted = np.einsum("bti,btj->bij", a[:, : 40 - lag], a[:, lag:]) / 40
+    np.testing.assert_allclose(correlations(x, None, lag), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("features", [1, 2, 5, 16, 17])
+def test_what_sets_are_told(features: int) -> None:
+    x = series(4, 30, features)
+    told = moments_and_size(x, None)
+    assert told.shape == (4, told_of_set(features))
+    assert series_moments(x, None).shape == (4, told_of_series(features))
+    if 1 < features <= 16:
+        pairs = np.stack([np.corrcoef(row.T)[np.triu_indices(features, 1)] for row in x.numpy()])
+        np.testing.assert_allclose(told[:, 2 * features : -2], pairs, atol=1e-4)
+    else:
+        assert told.shape[1] == 2 * features + 2
+    assert moments_and_size(x, None, correlated=False).shape[1] == 2 * features + 2
+
+
+def test_a_constant_feature_has_no_correlations() -> None:
+    x = torch.stack([torch.full((2, 10), 3.0), series(2, 10, 1)[..., 0]], -1)
+    assert torch.isfinite(series_moments(x, None)).all()
+    assert (correlations(x, None)[:, 0] == 0).all()
+
+
 def test_padding_changes_nothing() -> None:
-    lengths, longest = [1, 2, 9, 40], 60
+    lengths, longest = [1, 2, 9, 40, 70, 150], 160
     x = series(len(lengths), longest, 2)
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     padded = series_moments(x * mask[..., None], mask)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from diffsbi_edu.encoders.base import Encoder, whole
-from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd, moments_and_size
+from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd, moments_and_size, told_of_set
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 CACHE = 2**19  # numbers in a layer at a time, on a CPU
@@ -17,8 +17,9 @@ class DeepSets(Encoder):
 
     Every continuous function of a set can be written so, with a sum for the pool (Zaheer et al.
     2017, theorem 2). As in Chen et al., the pool is the mean and log sd of each of phi's features,
-    and the sample size is told apart, since neither of the two depends on it. Means, log sds of x
-    and the sample size are pooled beside them: see `pooling`. phi is a network of two layers, rho
+    and the sample size is told apart, since neither of the two depends on it. Means, log sds and
+    correlations of x and the sample size are pooled beside them: see `pooling`. phi is a network
+    of two layers, rho
     one of three beside a straight line.
 
     *Symmetry*: set. Reordering the observations changes s by rounding errors only.
@@ -57,7 +58,7 @@ class DeepSets(Encoder):
             self.phi = nn.Sequential(
                 nn.Linear(in_features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
             )
-            self.rho = Readout(2 * in_features + 2, 2 * width, out_features, 2 * width)
+            self.rho = Readout(told_of_set(in_features), 2 * width, out_features, 2 * width)
 
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)

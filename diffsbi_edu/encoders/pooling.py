@@ -13,6 +13,7 @@ from torch import nn
 
 FLOOR = 1e-4  # of the variance of a hidden feature: bounds the gradient of its logarithm
 DATA_FLOOR = 1e-10  # of the variance of a datum, which needs no gradient
+CORRELATED = 16  # features: of more, correlations would be more numbers than they are worth
 
 
 def counts(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -47,15 +48,55 @@ def mean_and_log_sd(
     return torch.cat([mean, torch.where(n > 1, log_sd, 0.0)], 1)
 
 
-def moments_and_size(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """What every encoder tells beside its learnt features: (B, 2F + 2).
+def told_of_set(features: int) -> int:
+    """Length of what `moments_and_size` returns, for F features."""
+    pairs = features * (features - 1) // 2 if features <= CORRELATED else 0
+    return 2 * features + pairs + 2
 
-    Means and log sds of the data, (ln N)/4 and 1/√N. The paper appends √N, which for N from 1 to
-    1,000 runs from 1 to 32; these two run from 0 to 1.7 and from 1 to 0.03, and resolve small N as
-    well as large.
+
+def moments_and_size(
+    x: torch.Tensor, mask: torch.Tensor | None, *, correlated: bool | None = None
+) -> torch.Tensor:
+    """What every encoder tells beside its learnt features: (B, 2F + F(F−1)/2 + 2).
+
+    Means and log sds of the data, their correlations, (ln N)/4 and 1/√N. The paper appends √N,
+    which for N from 1 to 1,000 runs from 1 to 32; these two run from 0 to 1.7 and from 1 to 0.03,
+    and resolve small N as well as large.
+
+    Args:
+        x: (B, N, F).
+        mask: (B, N), True for real observations; None for no padding.
+        correlated: whether correlations are told; None for up to 16 features.
     """
-    n = counts(x, mask)
-    return torch.cat([mean_and_log_sd(x, mask, DATA_FLOOR), n.log() / 4, n.rsqrt()], 1)
+    n, features = counts(x, mask), x.shape[2]
+    simple = mean_and_log_sd(x, mask, DATA_FLOOR)
+    told = [simple, n.log() / 4, n.rsqrt()]
+    if (features <= CORRELATED if correlated is None else correlated) and features > 1:
+        i, j = torch.triu_indices(features, features, 1, device=x.device)  # each pair once
+        told.insert(1, correlations(x, mask)[:, i, j])
+    return torch.cat(told, 1)
+
+
+def correlations(x: torch.Tensor, mask: torch.Tensor | None, lag: int = 0) -> torch.Tensor:
+    """Correlations (B, F, F) of feature i with feature j, `lag` observations later.
+
+    A feature without spread, such as that of a single observation, has none: 0. With a lag,
+    padding must be at the end.
+
+    Example:
+        >>> x = torch.tensor([[[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]])
+        >>> round(float(correlations(x, None)[0, 0, 1]), 3)
+        1.0
+    """
+    if x.shape[1] <= lag:
+        return x.new_zeros(len(x), x.shape[2], x.shape[2])
+    mean, log_sd = mean_and_log_sd(x, mask, DATA_FLOOR).split(x.shape[2], 1)
+    # Without spread the deviations are 0, and so is what their products come to.
+    standard = (x - mean[:, None]) * (-log_sd)[:, None].exp()
+    if mask is not None:
+        standard = standard * mask[..., None]
+    early, late = standard[:, : x.shape[1] - lag], standard[:, lag:]
+    return early.mT @ late / counts(x, mask)[..., None]
 
 
 class Readout(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 
 from diffsbi_edu.encoders.attention import AttentionBlock
 from diffsbi_edu.encoders.base import Encoder, check_heads, whole
-from diffsbi_edu.encoders.pooling import Readout, moments_and_size
+from diffsbi_edu.encoders.pooling import Readout, moments_and_size, told_of_set
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 
@@ -93,7 +93,7 @@ class SetTransformer(Encoder):
             self.blocks = nn.ModuleList(InducedBlock(width, heads, inducing) for _ in range(depth))
             self.seeds = nn.Parameter(torch.randn(seeds, width))
             self.pool = AttentionBlock(width, heads)
-            self.leave = Readout(2 * in_features + 2, seeds * width, out_features, 2 * width)
+            self.leave = Readout(told_of_set(in_features), seeds * width, out_features, 2 * width)
 
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)

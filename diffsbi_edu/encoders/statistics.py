@@ -76,12 +76,6 @@ class Statistics(Encoder):
                 f"= {out_features}; leave it out."
             )
         self.out_features = moments
-        # Above the diagonal of an F × F matrix: each pair once.
-        self.register_buffer(
-            "_pairs", torch.triu_indices(in_features, in_features, 1), persistent=False
-        )
-
-    _pairs: torch.Tensor
 
     def config(self) -> dict[str, Any] | None:
         """None for statistics of your own, which are code: give them again when loading."""
@@ -90,7 +84,7 @@ class Statistics(Encoder):
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.check(x, mask)
         if self.statistics is None:
-            return self._moments(soft_clip(x), mask)
+            return moments_and_size(soft_clip(x), mask, correlated=self._settings["covariances"])
         s = self.statistics(x) if mask is None else self.statistics(x, mask)
         wanted = "S" if self.out_features is None else self.out_features
         if not isinstance(s, torch.Tensor) or s.ndim != 2 or len(s) != len(x):
@@ -101,20 +95,6 @@ class Statistics(Encoder):
                 f"statistics must return (B, S) = ({len(x)}, {wanted}), got {tuple(s.shape)}."
             )
         return s
-
-    def _moments(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        simple = moments_and_size(x, mask)
-        if not self._settings["covariances"] or self.in_features == 1:
-            return simple
-        n = counts(x, mask)[..., None]
-        centred = x - simple[:, None, : self.in_features]
-        if mask is not None:
-            centred = centred * mask[..., None]
-        covariance = centred.mT @ centred / n
-        sd = (covariance.diagonal(dim1=1, dim2=2) + DATA_FLOOR).sqrt()
-        i, j = self._pairs
-        correlations = covariance[:, i, j] / (sd[:, i] * sd[:, j])
-        return torch.cat([simple[:, :-2], correlations, simple[:, -2:]], 1)
 
     def __repr__(self) -> str:
         if self.statistics is None:
@@ -139,7 +119,7 @@ def series_statistics(x: torch.Tensor, mask: torch.Tensor | None = None) -> torc
         >>> series_statistics(torch.tensor([[[1.0], [-1.0], [1.0], [-1.0]]]))[0, :5]
         tensor([ 0.0000,  0.0000, -0.7500,  1.0000, -1.0000])
     """
-    simple, features = moments_and_size(x, mask), x.shape[2]
+    simple, features = moments_and_size(x, mask, correlated=False), x.shape[2]
     off = x - simple[:, None, :features]
     last = x[:, -1]
     if mask is not None:

@@ -92,7 +92,8 @@ def latent_map(problem: Problem) -> ToLatent:
 
 
 def _is_affine(to_latent: ToLatent) -> bool:
-    return isinstance(to_latent.prior, Whiten | Unbounded)
+    bent = bool(to_latent.standardise.heavy.any())
+    return isinstance(to_latent.prior, Whiten | Unbounded) and not bent
 
 
 def _device(to_latent: ToLatent) -> torch.device:

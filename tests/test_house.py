@@ -48,6 +48,7 @@ FLOORS = {
     "flow": 5,
     "run": 5,
     "cases": 6,
+    "findings": 6,
     "compositional": 6,
     "training": 6,
     "plots": 7,

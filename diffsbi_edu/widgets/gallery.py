@@ -11,8 +11,9 @@ import ipywidgets
 import torch
 
 from diffsbi_edu import problems
-from diffsbi_edu.cases import CASES, GROUPS
+from diffsbi_edu.cases import CASES, GROUPS, METHODS
 from diffsbi_edu.errors import unknown_name
+from diffsbi_edu.findings import findings
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.widgets import controls as ui
 from diffsbi_edu.widgets.cells import close_tree, replace_previous
@@ -128,7 +129,7 @@ class Gallery(ipywidgets.VBox):
     def _build(self, problem: str) -> list[Any]:
         self.image = DataPlane(picture=BLANK, clickable=False, layout={"min_height": "450px"})
         self.image.label = "the data, two parameters, the first of them, and SBC"
-        self.words = ipywidgets.HTML(_words(problem), layout={"min_height": "70px"})
+        self.words = ipywidgets.HTML(_words(problem), layout={"min_height": "90px"})
         self.table, self.message = ipywidgets.HTML("<b>preparing</b>"), ipywidgets.HTML()
         self.buttons = {name: self._button(name) for name in BUTTONS}
         names = self._loop.room.problem.theta_names
@@ -187,7 +188,29 @@ def _numbered(names: Any) -> list[tuple[str, int]]:
 def _words(problem: str) -> str:
     case = CASES[problem]
     network = f"summary network: {case.encoder}" if case.encoder else "no summary network"
-    return f"<p>{escape(problems.story(problem))}</p><p><i>{case.group}; {network}</i></p>"
+    record = _record(problem)
+    return (
+        f"<p>{escape(problems.story(problem))}</p><p><i>{case.group}; {network}</i></p>"
+        + (f"<p>{escape(record)}</p>" if record else "")
+    )
+
+
+def _record(problem: str) -> str:
+    """What the suite found here, in a sentence; empty if it was never run on this problem."""
+    parts, runs = [], set()
+    for found in findings(problem):
+        c2st = "" if found.c2st is None else f" and a C2ST of {found.c2st:.2f}"
+        title = METHODS[found.method].title if found.method in METHODS else found.method
+        parts.append(f"{title}: a KS distance of {found.sbc_ks:.3f}{c2st}")
+        runs.add(found.runs)
+    if not parts:
+        return ""
+    number = "1 run" if runs == {1} else f"{min(runs)} runs"
+    return (
+        f"The suite found, after a minute or two of training ({number} of each), "
+        + "; ".join(parts)
+        + ". An exact posterior would have about 0.027 and 0.50."
+    )
 
 
 def _table(scores: list[Score], room: Room) -> str:

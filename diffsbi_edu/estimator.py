@@ -109,6 +109,9 @@ class Estimator(nn.Module):
             theta, x = self.problem.sample(PILOT_SIMULATIONS, seed=seed, device=self.device)
         self.to_latent.fit(theta.to(self.device))
         self.standardise_x.fit(x.to(self.device))
+        if isinstance(self.encoder, Encoder):
+            some = self.standardise_x(x[:PILOT_SIMULATIONS].to(self.device))
+            self.encoder.fit_units(some)
         self.is_standardised.fill_(True)
         self._units_known = True
         return self

@@ -124,6 +124,9 @@ class Encoder(nn.Module):
         x, mask = self.check(x, mask)
         return soft_clip(x), mask
 
+    def fit_units(self, x: torch.Tensor) -> None:
+        """Take units from pilot data x (B, N, F), once; a network without any has none to take."""
+
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         """The summary s (B, S) of x (B, N, F); mask (B, N) is True for real observations."""
         raise NotImplementedError

@@ -60,6 +60,9 @@ class DeepSets(Encoder):
             )
             self.rho = Readout(told_of_set(in_features), 2 * width, out_features, 2 * width)
 
+    def fit_units(self, x: torch.Tensor) -> None:
+        self.rho.units.fit(moments_and_size(*self.prepare(x, None)))
+
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
         s: torch.Tensor = self.rho(moments_and_size(x, mask), self._pool(x, mask))

@@ -3,13 +3,16 @@
 A posterior's location follows the data's moments, and its spread shrinks like 1/√N: with 1,000
 observations it is 30 times narrower than with one. A summary must then carry a location to three
 digits. So moments of the data are part of s as they are, beside what a network makes of all that is
-pooled.
+pooled. In units of their own: a log sd that varies by 0.05 from one data set to the next may be all
+that matters, and beside numbers of size 1 a network is slow to see it.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+
+from diffsbi_edu.standardise import Standardise
 
 FLOOR = 1e-4  # of the variance of a hidden feature: bounds the gradient of its logarithm
 DATA_FLOOR = 1e-10  # of the variance of a datum, which needs no gradient
@@ -99,8 +102,32 @@ def correlations(x: torch.Tensor, mask: torch.Tensor | None, lag: int = 0) -> to
     return early.mT @ late / counts(x, mask)[..., None]
 
 
+class PilotUnits(Standardise):
+    """Units of summaries told, taken once: what has trained on them must not see them change."""
+
+    fitted: torch.Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def fit(self, values: torch.Tensor) -> None:
+        """Take mean and sd from pilot data (B, dim), unless that was done before.
+
+        What is the same in all of them, such as the size of data sets of one size, stays as it is.
+        """
+        if self.fitted:
+            return
+        super().fit(values)
+        constant = values.std(0, correction=0) <= 1e-6 * values.abs().amax(0)
+        self.mean.masked_fill_(constant, 0.0)
+        self.fitted.fill_(True)
+
+
 class Readout(nn.Module):
     """Moments m (B, M) and learnt features h (B, K), together p, → s (B, S) = (m, W p + MLP(p)).
+
+    m are the moments in units of their own, which `units.fit` sets.
 
     The moments stand in s as they are (means first, and at most half of s). Weights on their way
     would move them a little at every training step, and with N = 1,000 a little is already much.
@@ -118,6 +145,7 @@ class Readout(nn.Module):
         super().__init__()
         pooled = moments + learnt
         self.told = min(moments, out_features // 2)
+        self.units = PilotUnits(moments)
         self.line = nn.Linear(pooled, out_features - self.told)
         self.bend = nn.Sequential(
             nn.Linear(pooled, width),
@@ -131,5 +159,6 @@ class Readout(nn.Module):
                 weight.mul_(0.1)
 
     def forward(self, moments: torch.Tensor, learnt: torch.Tensor) -> torch.Tensor:
+        moments = self.units(moments)
         pooled = torch.cat([moments, learnt], 1)
         return torch.cat([moments[:, : self.told], self.line(pooled) + self.bend(pooled)], 1)

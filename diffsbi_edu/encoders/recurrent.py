@@ -40,6 +40,9 @@ class _Recurrent(Encoder):
     def _network(self, width: int, depth: int) -> nn.RNNBase:
         raise NotImplementedError
 
+    def fit_units(self, x: torch.Tensor) -> None:
+        self.leave.units.fit(series_moments(*self.prepare(x, None)))
+
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
         h, kept = self.front(x, mask)

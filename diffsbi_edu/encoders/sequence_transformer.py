@@ -89,6 +89,9 @@ class SequenceTransformer(Encoder):
             self.blocks = nn.ModuleList(AttentionBlock(width, heads) for _ in range(depth))
             self.leave = Readout(told_of_series(in_features), 2 * width, out_features, 2 * width)
 
+    def fit_units(self, x: torch.Tensor) -> None:
+        self.leave.units.fit(series_moments(*self.prepare(x, None)))
+
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
         check_padding_is_last(mask)

@@ -95,6 +95,9 @@ class SetTransformer(Encoder):
             self.pool = AttentionBlock(width, heads)
             self.leave = Readout(told_of_set(in_features), seeds * width, out_features, 2 * width)
 
+    def fit_units(self, x: torch.Tensor) -> None:
+        self.leave.units.fit(moments_and_size(*self.prepare(x, None)))
+
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
         h = self.enter(x)

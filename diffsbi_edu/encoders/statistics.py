@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from diffsbi_edu.encoders.base import Encoder
-from diffsbi_edu.encoders.pooling import DATA_FLOOR, counts, moments_and_size
+from diffsbi_edu.encoders.pooling import DATA_FLOOR, PilotUnits, counts, moments_and_size
 from diffsbi_edu.runtime import Seed
 from diffsbi_edu.standardise import soft_clip
 
@@ -21,7 +21,9 @@ class Statistics(Encoder):
 
     The moments are, in this order: the F means, the F log sds, the F(F−1)/2 correlations (unless
     left out), (ln N)/4 and 1/√N. They are sufficient for normal data. With N = 1 the log sds and
-    correlations, which do not exist, are 0.
+    correlations, which do not exist, are 0. In a model they come in units of their own, mean 0 and
+    sd 1 over its pilot simulations; what your own function returns is left as it is, and should be
+    of size 1 as well.
 
     *Symmetry*: "set" for the moments. Your own function may do as it likes: then it is None.
 
@@ -76,6 +78,7 @@ class Statistics(Encoder):
                 f"= {out_features}; leave it out."
             )
         self.out_features = moments
+        self.units = PilotUnits(moments)
 
     def config(self) -> dict[str, Any] | None:
         """None for statistics of your own, which are code: give them again when loading."""
@@ -95,6 +98,13 @@ class Statistics(Encoder):
                 f"statistics must return (B, S) = ({len(x)}, {wanted}), got {tuple(s.shape)}."
             )
         return s
+
+    def _moments(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return moments_and_size(soft_clip(x), mask, correlated=self._settings["covariances"])
+
+    def fit_units(self, x: torch.Tensor) -> None:
+        if self.statistics is None:
+            self.units.fit(self._moments(*self.check(x, None)))
 
     def __repr__(self) -> str:
         if self.statistics is None:

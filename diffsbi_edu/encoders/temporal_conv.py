@@ -81,6 +81,9 @@ class TemporalConv(Encoder):
             self.blocks = nn.ModuleList(DilatedBlock(width, 2**k) for k in range(depth))
             self.leave = Readout(told_of_series(in_features), 2 * width, out_features, 2 * width)
 
+    def fit_units(self, x: torch.Tensor) -> None:
+        self.leave.units.fit(series_moments(*self.prepare(x, None)))
+
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
         h, kept = self.front(x, mask)

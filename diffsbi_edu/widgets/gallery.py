@@ -189,9 +189,8 @@ def _words(problem: str) -> str:
     case = CASES[problem]
     network = f"summary network: {case.encoder}" if case.encoder else "no summary network"
     record = _record(problem)
-    return (
-        f"<p>{escape(problems.story(problem))}</p><p><i>{case.group}; {network}</i></p>"
-        + (f"<p>{escape(record)}</p>" if record else "")
+    return f"<p>{escape(problems.story(problem))}</p><p><i>{case.group}; {network}</i></p>" + (
+        f"<p>{escape(record)}</p>" if record else ""
     )
 
 

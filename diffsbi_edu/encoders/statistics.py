@@ -87,7 +87,8 @@ class Statistics(Encoder):
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.check(x, mask)
         if self.statistics is None:
-            return moments_and_size(soft_clip(x), mask, correlated=self._settings["covariances"])
+            told: torch.Tensor = self.units(self._moments(x, mask))
+            return told
         s = self.statistics(x) if mask is None else self.statistics(x, mask)
         wanted = "S" if self.out_features is None else self.out_features
         if not isinstance(s, torch.Tensor) or s.ndim != 2 or len(s) != len(x):

@@ -93,7 +93,8 @@ def _cases() -> dict[str, Case]:
             other("gaussian_2d"),
             other("two_moons"),
             other("gaussian_mixture_2d"),
-            other("slcp"),
+            # Four observations of a normal law: a set, whose order means nothing.
+            other("slcp", encoder="DeepSets"),
             other("linear_gaussian"),
         )
     }

@@ -25,7 +25,7 @@ from diffsbi_edu.diagnostics.uniformity import holm
 
 DRAWS = 19
 #: Problems whose posterior takes long get fewer simulations.
-FEWER = {"two_moons": 5000, "sum_of_cosines": 2000, "ar1": 2000, "dirichlet_laplace": 3000}
+FEWER = {"dirichlet_laplace": 3000}
 SETTINGS: dict[str, dict[str, object]] = {
     "gaussian_2d": {"n_obs": 3},
     "normal_gamma": {"n_obs": (1, 20)},

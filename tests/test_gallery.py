@@ -18,6 +18,7 @@ from test_widgets import all_widgets, randomly, threads, until
 from diffsbi_edu import plots, problems
 from diffsbi_edu.cases import CASES, GROUPS
 from diffsbi_edu.diagnostics.sbc import SBCResult, compare_ranks
+from diffsbi_edu.findings import findings
 from diffsbi_edu.widgets import Gallery
 from diffsbi_edu.widgets.gallery_room import Room
 
@@ -409,3 +410,15 @@ def test_pictures_of_bad_input() -> None:
         plots.overview(torch.zeros(1, 2), torch.zeros(9, 2), pair=(0, 5))
     with pytest.raises(ValueError, match=r"must have shape \(n, 2\)"):
         plots.overview(torch.zeros(1, 2), torch.zeros(9, 2), {"one": torch.zeros(9, 3)})
+
+
+def test_a_room_says_what_the_suite_found_there() -> None:
+    gallery = Gallery("two_moons")
+    try:
+        said = gallery.words.value
+        assert "In the suite, after a minute or two of training" in said
+        for found in findings("two_moons"):
+            assert f"{found.sbc_ks:.3f} and a C2ST of {found.c2st:.2f}" in said
+        assert gallery.join(TIMEOUT)
+    finally:
+        gallery.close()

@@ -200,13 +200,13 @@ def _record(problem: str) -> str:
     for found in findings(problem):
         c2st = "" if found.c2st is None else f" and a C2ST of {found.c2st:.2f}"
         title = METHODS[found.method].title if found.method in METHODS else found.method
-        parts.append(f"{title}: a KS distance of {found.sbc_ks:.3f}{c2st}")
+        parts.append(f"{title}, an SBC distance (KS) of {found.sbc_ks:.3f}{c2st}")
         runs.add(found.runs)
     if not parts:
         return ""
     number = "1 run" if runs == {1} else f"{min(runs)} runs"
     return (
-        f"The suite found, after a minute or two of training ({number} of each), "
+        f"In the suite, after a minute or two of training ({number} of each): "
         + "; ".join(parts)
         + ". An exact posterior would have about 0.027 and 0.50."
     )

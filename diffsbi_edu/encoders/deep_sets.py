@@ -19,8 +19,7 @@ class DeepSets(Encoder):
     2017, theorem 2). As in Chen et al., the pool is the mean and log sd of each of phi's features,
     and the sample size is told apart, since neither of the two depends on it. Means, log sds and
     correlations of x and the sample size are pooled beside them: see `pooling`. phi is a network
-    of two layers, rho
-    one of three beside a straight line.
+    of two layers, rho one of three beside a straight line.
 
     *Symmetry*: set. Reordering the observations changes s by rounding errors only.
 

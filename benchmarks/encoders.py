@@ -90,16 +90,19 @@ def sets(seconds: float, seeds: int) -> None:
         )
 
 
-def sequences(seconds: float, seeds: int, steps: int | None, names: list[str]) -> None:
-    for name in names:
+def sequences(options: argparse.Namespace) -> None:
+    steps, batch, lr = options.steps, options.batch, options.lr
+    draws = 1024 // batch  # noise levels for each pair
+    for name in options.series:
         problem = SERIES[name](n_obs=(100, 500))
-        budget = f"{steps} steps" if steps else f"{seconds:.0f} s"
-        print(f"{name}, BiLSTM, T = 100 … 500, {budget}")
-        for seed in range(seeds):
+        budget = f"{steps} steps" if steps else f"{options.seconds:.0f} s"
+        print(f"{name}, BiLSTM, T = 100 … 500, {budget} of {batch} × {draws}, learning rate {lr:g}")
+        for seed in range(options.seeds):
             encoder = encoders.BiLSTM(1, SUMMARY, stride=8, seed=seed)
             model = trained(
-                problem, encoder, seconds, seed, steps=steps, batch_size=128, noise_draws=8
-            )
+                problem, encoder, options.seconds, seed, steps=steps, batch_size=batch,
+                noise_draws=draws, lr=lr,
+            )  # fmt: skip
             for length in (100, 500):
                 fixed = SERIES[name](n_obs=length)
                 ks = ds.diagnostics.sbc(model, fixed, 1000, 100, seed=11).ks
@@ -112,7 +115,8 @@ def sequences(seconds: float, seeds: int, steps: int | None, names: list[str]) -
 def compare(against: str, off: torch.Tensor, wide: torch.Tensor) -> None:
     print(
         f"      {against}: posterior means off by {off.square().mean().sqrt():.3f} sd (rms), "
-        f"{off.square().mean(0).sqrt().tolist()} each, worst {off.abs().max():.3f}; "
+        f"{off.square().mean(0).sqrt().tolist()} each, median {off.abs().median():.3f}, "
+        f"worst {off.abs().max():.3f}; "
         f"widths / reference {wide.mean():.3f}, {wide.min():.3f} to {wide.max():.3f}",
         flush=True,
     )
@@ -225,6 +229,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SECTIONS)
     parser.add_argument("--seconds", type=float, default=100.0, help="of training, each model")
     parser.add_argument("--steps", type=int, help="of training on sequences, instead of --seconds")
+    parser.add_argument("--batch", type=int, default=128, help="sequences a step")
+    parser.add_argument("--lr", type=float, default=6e-3, help="learning rate for sequences")
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
@@ -235,7 +241,7 @@ def main() -> None:
     if "sets" in only:
         sets(options.seconds, options.seeds)
     if "sequences" in only:
-        sequences(options.seconds, options.seeds, options.steps, options.series)
+        sequences(options)
     if "amortization" in only:
         amortization(options.seconds, options.seeds)
 

@@ -41,7 +41,7 @@ def told(name: str) -> tuple[ds.ConditionalDiffusion, torch.Tensor]:
     """A model of NIW or AR(1) data of 100 observations, and what its encoder tells of others."""
     if name in SETS:
         problem: ds.Problem = ds.problems.NormalInverseWishart(n_obs=100)
-        encoder, places = SETS[name](seed=0), 14  # 4 means, 4 log sds, 6 correlations
+        encoder, places = SETS[name](seed=0), 14  # 4 means, 4 log sds, 6 below a diagonal
     else:
         problem, encoder, places = ds.problems.AR1(n_obs=100), SEQUENCES[name](seed=0), 2
     model = ds.ConditionalDiffusion(problem, encoder=encoder, width=16, depth=1, device="cpu")
@@ -84,6 +84,14 @@ def test_what_never_varies_stays_as_it_is() -> None:
     assert torch.equal(units(values), torch.tensor([[-1.0, 0.5, 0.0], [1.0, 0.5, 0.0]]))
     units.fit(values * 7)
     assert torch.equal(units.mean, torch.tensor([2.0, 0.0, 0.0]))
+
+
+def test_what_is_many_units_away_is_brought_near() -> None:
+    units = PilotUnits(1)
+    units.fit(torch.tensor([[0.0], [2.0]]) * 1e-3 + 5.0)
+    far = units(torch.tensor([[5.001], [5.011], [6.0]]))[:, 0]
+    torch.testing.assert_close(far[:2], torch.tensor([0.0, 10.0]), atol=5e-3, rtol=0)
+    assert 10 < far[2] < 60  # 999 units, were it linear
 
 
 def test_statistics_of_your_own_are_left_alone() -> None:

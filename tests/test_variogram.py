@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import diffsbi_edu as ds
-from diffsbi_edu.encoders.pooling import correlations, moments_and_size, told_of_set
+from diffsbi_edu.encoders.pooling import cholesky, correlations, moments_and_size, told_of_set
 from diffsbi_edu.encoders.variogram import (
     APART,
     LAGS,
@@ -98,10 +98,37 @@ def test_what_sets_are_told(features: int) -> None:
     assert series_moments(x, None).shape == (4, told_of_series(features))
     if 1 < features <= 16:
         pairs = np.stack([np.corrcoef(row.T)[np.triu_indices(features, 1)] for row in x.numpy()])
-        np.testing.assert_allclose(told[:, 2 * features : -2], pairs, atol=1e-4)
+        np.testing.assert_allclose(told[:, -2 - pairs.shape[1] : -2], pairs, atol=1e-4)
     else:
         assert told.shape[1] == 2 * features + 2
     assert moments_and_size(x, None, correlated=False).shape[1] == 2 * features + 2
+
+
+@pytest.mark.parametrize("features", [2, 5])
+def test_the_factor_is_numpys(features: int) -> None:
+    x = series(4, 30, features)
+    factor = np.stack([np.linalg.cholesky(np.cov(a.T, ddof=0)) for a in x.double().numpy()])
+    below = factor[:, *np.tril_indices(features, -1)]
+    left = np.diagonal(factor, axis1=1, axis2=2) / x.double().numpy().std(1)
+    found = moments_and_size(x, None)[:, 2 * features :]
+    np.testing.assert_allclose(found[:, : below.shape[1]], below, atol=2e-3)  # the ridge
+    rest = found[:, below.shape[1] : below.shape[1] + features - 1]
+    np.testing.assert_allclose(rest, np.log(left[:, 1:]), atol=2e-3)
+
+
+@pytest.mark.parametrize("observations", [1, 2, 4])
+def test_too_few_observations_have_no_factor(observations: int) -> None:
+    told = moments_and_size(series(3, observations, 4), None)
+    assert (told[:, 8:17] == 0).all()  # 6 below the diagonal, and 3 on it
+    assert (moments_and_size(series(3, 5, 4), None)[:, 8:17] != 0).all()
+
+
+def test_features_that_follow_from_others_are_finite() -> None:
+    x = series(3, 30, 1)
+    told = moments_and_size(torch.cat([x, 2 * x, -x], -1), None)
+    assert torch.isfinite(told).all()
+    factor = cholesky(torch.zeros(1, 2), torch.ones(1, 2, 2))
+    np.testing.assert_allclose(factor, [[1.0, 0.5 * np.log(2e-5)]], atol=1e-2)  # the ridge's
 
 
 def test_a_constant_feature_has_no_correlations() -> None:

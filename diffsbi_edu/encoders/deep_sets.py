@@ -17,9 +17,9 @@ class DeepSets(Encoder):
 
     Every continuous function of a set can be written so, with a sum for the pool (Zaheer et al.
     2017, theorem 2). As in Chen et al., the pool is the mean and log sd of each of phi's features,
-    and the sample size is told apart, since neither of the two depends on it. Means, log sds and
-    correlations of x and the sample size are pooled beside them: see `pooling`. phi is a network
-    of two layers, rho one of three beside a straight line.
+    and the sample size is told apart, since neither of the two depends on it. The moments of x and
+    the sample size are pooled beside them: see `pooling.moments_and_size`. phi is a network of two
+    layers, rho one of three beside a straight line.
 
     *Symmetry*: set. Reordering the observations changes s by rounding errors only.
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from diffsbi_edu.standardise import Standardise
+from diffsbi_edu.standardise import Standardise, soft_clip
 
 FLOOR = 1e-4  # of the variance of a hidden feature: bounds the gradient of its logarithm
 DATA_FLOOR = 1e-10  # of the variance of a datum, which needs no gradient
+RIDGE = 1e-5  # on a correlation matrix's diagonal, where rounding is 1e-7
 CORRELATED = 16  # features: of more, correlations would be more numbers than they are worth
 
 
@@ -51,33 +52,69 @@ def mean_and_log_sd(
     return torch.cat([mean, torch.where(n > 1, log_sd, 0.0)], 1)
 
 
-def told_of_set(features: int) -> int:
+def told_of_set(features: int, *, correlated: bool | None = None) -> int:
     """Length of what `moments_and_size` returns, for F features."""
-    pairs = features * (features - 1) // 2 if features <= CORRELATED else 0
-    return 2 * features + pairs + 2
+    simple = 2 * features + 2
+    return simple + features**2 - 1 if _correlated(features, correlated) else simple
 
 
 def moments_and_size(
     x: torch.Tensor, mask: torch.Tensor | None, *, correlated: bool | None = None
 ) -> torch.Tensor:
-    """What every encoder tells beside its learnt features: (B, 2F + F(F−1)/2 + 2).
+    """What every encoder tells beside its learnt features: (B, F² + 2F + 1), or (B, 2F + 2).
 
-    Means and log sds of the data, their correlations, (ln N)/4 and 1/√N. The paper appends √N,
-    which for N from 1 to 1,000 runs from 1 to 32; these two run from 0 to 1.7 and from 1 to 0.03,
-    and resolve small N as well as large.
+    Means and log sds of the data, what the features have to do with one another (`cholesky` and
+    `correlations`), (ln N)/4 and 1/√N. The paper appends √N, which for N from 1 to 1,000 runs from
+    1 to 32; these two run from 0 to 1.7 and from 1 to 0.03, and resolve small N as well as large.
 
     Args:
         x: (B, N, F).
         mask: (B, N), True for real observations; None for no padding.
-        correlated: whether correlations are told; None for up to 16 features.
+        correlated: whether the second is told; None for 2 to 16 features.
     """
     n, features = counts(x, mask), x.shape[2]
     simple = mean_and_log_sd(x, mask, DATA_FLOOR)
     told = [simple, n.log() / 4, n.rsqrt()]
-    if (features <= CORRELATED if correlated is None else correlated) and features > 1:
+    if _correlated(features, correlated):
+        r = correlations(x, mask)
         i, j = torch.triu_indices(features, features, 1, device=x.device)  # each pair once
-        told.insert(1, correlations(x, mask)[:, i, j])
+        factor = cholesky(simple[:, features:], r)
+        told[1:1] = [torch.where(n > features, factor, 0.0), r[:, i, j]]
     return torch.cat(told, 1)
+
+
+def _correlated(features: int, wanted: bool | None) -> bool:
+    return features > 1 and (features <= CORRELATED if wanted is None else wanted)
+
+
+def cholesky(log_sd: torch.Tensor, correlation: torch.Tensor) -> torch.Tensor:
+    """A covariance matrix in numbers that may take any value: (B, (F + 2)(F − 1)/2).
+
+    With L the Cholesky factor of the covariance matrix: L's entries below the diagonal, row by row,
+    then log(L_ii/sd_i) for i > 1, how much of feature i the features before it leave unexplained. A
+    covariance among the parameters is mostly learnt in such numbers, and to find them from
+    correlations takes a network long. (N observations of F ≥ N features determine none: told as 0.)
+
+    Args:
+        log_sd: (B, F).
+        correlation: (B, F, F).
+
+    Source: Pinheiro & Bates (1996), Statistics and Computing 6, 289–296 (log-Cholesky).
+
+    Example:
+        >>> r = torch.tensor([[[1.0, 0.6], [0.6, 1.0]]])
+        >>> cholesky(torch.tensor([[0.0, 2.0]]).log(), r)  # 0.6·2, and log 0.8
+        tensor([[ 1.2000, -0.2231]])
+    """
+    features = correlation.shape[-1]
+    # Features without spread have no correlation with themselves either. And where one feature
+    # follows from the others, a factor exists only up to rounding: hence the ridge.
+    one = torch.ones_like(log_sd).diag_embed()
+    ridged = torch.where(one > 0, 1 + RIDGE, correlation)
+    factor = torch.linalg.cholesky_ex(ridged).L
+    i, j = torch.tril_indices(features, features, -1, device=correlation.device)
+    left = factor.diagonal(dim1=1, dim2=2)[:, 1:].log()
+    return torch.cat([(factor * log_sd.exp()[..., None])[:, i, j], left], 1)
 
 
 def correlations(x: torch.Tensor, mask: torch.Tensor | None, lag: int = 0) -> torch.Tensor:
@@ -103,7 +140,11 @@ def correlations(x: torch.Tensor, mask: torch.Tensor | None, lag: int = 0) -> to
 
 
 class PilotUnits(Standardise):
-    """Units of summaries told, taken once: what has trained on them must not see them change."""
+    """Units of summaries told, taken once: what has trained on them must not see them change.
+
+    They are taken at one sample size. What hardly varies there may be many units away at another,
+    where a network would see nothing else: beyond 10, `soft_clip` brings it near.
+    """
 
     fitted: torch.Tensor
 
@@ -122,6 +163,9 @@ class PilotUnits(Standardise):
         constant = values.std(0, correction=0) <= 1e-6 * values.abs().amax(0)
         self.mean.masked_fill_(constant, 0.0)
         self.fitted.fill_(True)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return soft_clip(super().forward(values))
 
 
 class Readout(nn.Module):

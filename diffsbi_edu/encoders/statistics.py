@@ -8,7 +8,13 @@ from typing import Any
 import torch
 
 from diffsbi_edu.encoders.base import Encoder
-from diffsbi_edu.encoders.pooling import DATA_FLOOR, PilotUnits, counts, moments_and_size
+from diffsbi_edu.encoders.pooling import (
+    DATA_FLOOR,
+    PilotUnits,
+    counts,
+    moments_and_size,
+    told_of_set,
+)
 from diffsbi_edu.runtime import Seed
 from diffsbi_edu.standardise import soft_clip
 
@@ -19,11 +25,12 @@ class Statistics(Encoder):
     Where a problem has sufficient statistics, nothing that a network could learn tells more about
     theta (Fisher 1922), so a learnt summary that does worse than these has not learnt enough.
 
-    The moments are, in this order: the F means, the F log sds, the F(F−1)/2 correlations (unless
-    left out), (ln N)/4 and 1/√N. They are sufficient for normal data. With N = 1 the log sds and
-    correlations, which do not exist, are 0. In a model they come in units of their own, mean 0 and
-    sd 1 over its pilot simulations; what your own function returns is left as it is, and should be
-    of size 1 as well.
+    The moments are, in this order: the F means, the F log sds, and unless left out what makes them
+    a covariance matrix (its Cholesky factor, see `pooling.cholesky`, and the F(F−1)/2
+    correlations), (ln N)/4 and 1/√N. They are sufficient for normal data. What does not exist, such
+    as the log sd of a single observation, is 0. In a model they come in units of their own, mean 0
+    and sd 1 over its pilot simulations; what your own function returns is left as it is, and should
+    be of size 1 as well.
 
     *Symmetry*: "set" for the moments. Your own function may do as it likes: then it is None.
 
@@ -33,7 +40,7 @@ class Statistics(Encoder):
         statistics: a function of x (B, N, F) that returns (B, S); it is called with ``mask`` (B, N)
             as a second argument where the data are padded. It sees x in the model's standardised
             units. None for the moments.
-        covariances: whether the moments include the correlations.
+        covariances: whether the moments include the factor and the correlations.
         seed: taken as by every encoder; there are no weights.
 
     Raises:
@@ -70,8 +77,7 @@ class Statistics(Encoder):
         if statistics is not None:
             self.symmetry = None
             return
-        pairs = in_features * (in_features - 1) // 2 if covariances else 0
-        moments = 2 * in_features + pairs + 2
+        moments = told_of_set(in_features, correlated=covariances)
         if out_features not in (None, moments):
             raise ValueError(
                 f"the moments of {in_features} feature(s) are {moments} numbers, got out_features "

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
@@ -407,7 +408,30 @@ def test_the_verdict_compares_with_the_best_flow() -> None:
     report = Report(rows)
     assert report.verdict() == {"witchs_hat": True, "socks": False, "two_moons": True}
     text = report.markdown()
-    assert "on 2 of 3 problems, and on 1 of 2 of the paper's thirteen. Not on: socks." in text
+    assert (
+        "on 2 of 3 problems, and on 1 of 2 of the paper's thirteen. Not on: socks (+0.010" in text
+    )
+    assert "0 of these are less than twice" in text
+    assert report.behind()["socks"][0] == pytest.approx(0.01)
+
+
+def test_the_noise_of_a_verdict_is_that_of_exact_ranks() -> None:
+    """Against 500 repeats with uniform ranks: the sd of their differences is right to 10 %."""
+    rows = [
+        made_up("slcp", method, 0.03, seed=seed)
+        for method in ("diffusion", "maf") for seed in range(3)
+    ]  # fmt: skip
+    _, noise = Report(rows).behind()["slcp"]  # 5 parameters, 1,000 simulations, 3 seeds
+    rng, grid = np.random.default_rng(0), np.arange(1000) / 1000
+
+    def distance() -> float:
+        ranks = np.sort(rng.uniform(size=(15, 1000)), 1)
+        return np.maximum(ranks - grid, grid + 1e-3 - ranks).max(1).mean()
+
+    differences = [distance() - distance() for _ in range(500)]
+    assert noise == pytest.approx(np.std(differences), rel=0.1)
+    text = Report([r | {"sbc_ks": 0.0301} for r in rows[:3]] + rows[3:]).markdown()
+    assert "1 of these are less than twice" in text
 
 
 def test_the_report_holds_every_number(whole: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ PRIOR = "#8C8C8C"  # grey: the prior, before any data
 NOISE = "#009E73"  # green: noised things, and the data
 TRUTH = "#000000"  # black: the theta behind the data
 SERIES = (LEARNED, EXACT, NOISE, "#CC79A7", "#E69F00", "#56B4E9")  # things of equal standing
+METHODS = (LEARNED, "#CC79A7", NOISE, "#E69F00", "#56B4E9")  # of them, ways to learn a posterior
 MARKERS = "os^Dv*"
 
 DPI = 80

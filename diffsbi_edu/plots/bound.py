@@ -58,7 +58,7 @@ def bound_parts(
     ax.set_title(title, fontsize=SMALL + 1)
     ax.tick_params(labelsize=SMALL - 1)
     if legend:
-        ax.legend(fontsize=SMALL - 1, frameon=False)
+        ax.legend(fontsize=SMALL - 1, frameon=False, loc="upper right")
     return figure
 
 

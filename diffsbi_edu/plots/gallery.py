@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from diffsbi_edu.plots.base import (
     EXACT,
-    LEARNED,
+    METHODS,
     PRIOR,
     SMALL,
     TRUTH,
@@ -25,7 +25,6 @@ from diffsbi_edu.plots.base import (
 from diffsbi_edu.plots.calibration import Band, ecdf_difference
 from diffsbi_edu.plots.data_sets import data_set
 
-METHODS = (LEARNED, "#CC79A7", "#009E73")  # of the learned posteriors, in their order
 DOTS = 400
 
 

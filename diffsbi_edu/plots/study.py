@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from diffsbi_edu.plots.base import MARKERS, SERIES, SMALL, in_figure
+from diffsbi_edu.plots.base import MARKERS, METHODS, SERIES, SMALL, in_figure
 
 PANELS = (
     ("c2st", "C2ST (0.5 is perfect)", False),
@@ -190,7 +190,7 @@ def by_problem(
         ]
         ax.plot(
             *zip(*points) if points else ([], []), MARKERS[i % len(MARKERS)],
-            color=SERIES[i % len(SERIES)], ms=4, alpha=0.8, label=method,
+            color=METHODS[i % len(METHODS)], ms=4, alpha=0.8, label=method,
         )  # fmt: skip
     if reference is not None:
         ax.axvline(reference, color="black", linestyle="dotted", linewidth=1)

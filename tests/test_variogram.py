@@ -125,8 +125,10 @@ def test_too_few_observations_have_no_factor(observations: int) -> None:
 
 def test_features_that_follow_from_others_are_finite() -> None:
     x = series(3, 30, 1)
-    told = moments_and_size(torch.cat([x, 2 * x, -x], -1), None)
+    together = torch.cat([x, 2 * x + 1, -x], -1)
+    told = moments_and_size(together, None)
     assert torch.isfinite(told).all()
+    torch.testing.assert_close(moments_and_size(together.flip(1), None), told, atol=1e-5, rtol=0)
     factor = cholesky(torch.zeros(1, 2), torch.ones(1, 2, 2))
     np.testing.assert_allclose(factor, [[1.0, 0.5 * np.log(2e-5)]], atol=1e-2)  # the ridge's
 

@@ -16,7 +16,7 @@ from diffsbi_edu.standardise import Standardise, soft_clip
 
 FLOOR = 1e-4  # of the variance of a hidden feature: bounds the gradient of its logarithm
 DATA_FLOOR = 1e-10  # of the variance of a datum, which needs no gradient
-RIDGE = 1e-5  # on a correlation matrix's diagonal, where rounding is 1e-7
+RIDGE = 1e-5  # on a correlation matrix's diagonal
 CORRELATED = 16  # features: of more, correlations would be more numbers than they are worth
 
 
@@ -76,10 +76,14 @@ def moments_and_size(
     simple = mean_and_log_sd(x, mask, DATA_FLOOR)
     told = [simple, n.log() / 4, n.rsqrt()]
     if _correlated(features, correlated):
-        r = correlations(x, mask)
+        # In double precision: where one feature nearly follows from others, the factor is what is
+        # left of nearly equal numbers, and must not depend on the order of the observations.
+        # (Apple's GPUs have none: there it does, in the third digit of such numbers.)
+        r = correlations(x if x.device.type == "mps" else x.double(), mask)
         i, j = torch.triu_indices(features, features, 1, device=x.device)  # each pair once
-        factor = cholesky(simple[:, features:], r)
-        told[1:1] = [torch.where(n > features, factor, 0.0), r[:, i, j]]
+        factor = cholesky(simple[:, features:].to(r), r)
+        pairs = torch.cat([torch.where(n > features, factor, 0.0), r[:, i, j]], 1)
+        told.insert(1, pairs.to(x.dtype))
     return torch.cat(told, 1)
 
 

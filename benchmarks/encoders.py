@@ -92,7 +92,7 @@ def sets(seconds: float, seeds: int) -> None:
 
 def sequences(options: argparse.Namespace) -> None:
     steps, batch, lr = options.steps, options.batch, options.lr
-    draws = 1024 // batch  # noise levels for each pair
+    draws = max(1, 1024 // batch)  # noise levels for each pair
     for name in options.series:
         problem = SERIES[name](n_obs=(100, 500))
         budget = f"{steps} steps" if steps else f"{options.seconds:.0f} s"

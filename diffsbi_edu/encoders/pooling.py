@@ -78,7 +78,7 @@ def moments_and_size(
     if _correlated(features, correlated):
         # In double precision: where one feature nearly follows from others, the factor is what is
         # left of nearly equal numbers, and must not depend on the order of the observations.
-        # (Apple's GPUs have none: there it does, in the third digit of such numbers.)
+        # (Apple's GPUs have none: there such numbers depend on it a little.)
         r = correlations(x if x.device.type == "mps" else x.double(), mask)
         i, j = torch.triu_indices(features, features, 1, device=x.device)  # each pair once
         factor = cholesky(simple[:, features:].to(r), r)

@@ -248,16 +248,18 @@ def test_moments_are_numpys(n: int) -> None:
     x = 1 + 2 * draw(4, n, 3)  # within what `soft_clip` leaves alone
     s = Statistics(3)(x)
     for row, data in zip(s, x.double().numpy(), strict=True):
-        correlation, factor = np.corrcoef(data.T), np.zeros((3, 3))
+        correlation, whiten = np.corrcoef(data.T), np.zeros((3, 3))
         unexplained = np.zeros(2)
         if n > 3:
             factor = np.linalg.cholesky(np.cov(data.T, ddof=0))
+            whiten = np.linalg.inv(factor)
             unexplained = np.log(np.diag(factor) / data.std(0))[1:]
         expected = [
             *data.mean(0),
             *np.log(data.std(0)),
-            *factor[np.tril_indices(3, -1)],
+            *whiten[np.tril_indices(3, -1)],
             *unexplained,
+            *(whiten @ data.mean(0)),
             *correlation[np.triu_indices(3, 1)],
             np.log(n) / 4,
             n**-0.5,
@@ -270,7 +272,7 @@ def test_moments_are_numpys(n: int) -> None:
 
 def test_moments_of_one_observation() -> None:
     s = Statistics(F)(torch.tensor([[[1.0, 2.0]]]))
-    assert s.tolist() == [[1, 2, 0, 0, 0, 0, 0, 0, 1]]
+    assert s.tolist() == [[1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1]]
 
 
 def test_statistics_of_ones_own() -> None:
@@ -298,7 +300,7 @@ def test_statistics_of_ones_own() -> None:
             Statistics(F, statistics=wrong)(x)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="statistics must be a function"):
         Statistics(F, statistics="mean")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"moments of 2 feature\(s\) are 9 numbers, got .* = 3"):
+    with pytest.raises(ValueError, match=r"moments of 2 feature\(s\) are 11 numbers, got .* = 3"):
         Statistics(F, 3)
 
 

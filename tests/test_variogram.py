@@ -7,7 +7,13 @@ import pytest
 import torch
 
 import diffsbi_edu as ds
-from diffsbi_edu.encoders.pooling import cholesky, correlations, moments_and_size, told_of_set
+from diffsbi_edu.encoders.pooling import (
+    correlations,
+    mean_and_log_sd,
+    moments_and_size,
+    told_of_set,
+    whitening,
+)
 from diffsbi_edu.encoders.variogram import (
     APART,
     LAGS,
@@ -105,22 +111,49 @@ def test_what_sets_are_told(features: int) -> None:
 
 
 @pytest.mark.parametrize("features", [2, 5])
-def test_the_factor_is_numpys(features: int) -> None:
+def test_whitening_is_numpys(features: int) -> None:
     x = series(4, 30, features)
-    factor = np.stack([np.linalg.cholesky(np.cov(a.T, ddof=0)) for a in x.double().numpy()])
-    below = factor[:, *np.tril_indices(features, -1)]
-    left = np.diagonal(factor, axis1=1, axis2=2) / x.double().numpy().std(1)
-    found = moments_and_size(x, None)[:, 2 * features :]
-    np.testing.assert_allclose(found[:, : below.shape[1]], below, atol=2e-3)  # the ridge
-    rest = found[:, below.shape[1] : below.shape[1] + features - 1]
-    np.testing.assert_allclose(rest, np.log(left[:, 1:]), atol=2e-3)
+    told = moments_and_size(x, None)[:, 2 * features :].split(sizes_of(features), 1)
+    for i, data in enumerate(x.double().numpy()):
+        factor = np.linalg.cholesky(np.cov(data.T, ddof=0))
+        whiten = np.linalg.inv(factor)
+        left = np.log(np.diag(factor) / data.std(0))[1:]
+        np.testing.assert_allclose(told[0][i], whiten[np.tril_indices(features, -1)], atol=5e-3)
+        np.testing.assert_allclose(told[1][i], left, atol=2e-3)  # the ridge
+        np.testing.assert_allclose(told[2][i], whiten @ data.mean(0), atol=5e-3)
+
+
+def sizes_of(features: int) -> list[int]:
+    """Lengths: V below its diagonal, log(L_ii/sd_i), V mean, and the rest."""
+    below = features * (features - 1) // 2
+    return [below, features - 1, features, below + 2]
+
+
+@pytest.mark.parametrize("features", [2, 4])
+def test_whitening_makes_white(features: int) -> None:
+    x = series(3, 50, features) @ torch.randn(
+        features, features, generator=torch.Generator().manual_seed(1)
+    )
+    r, simple = correlations(x.double(), None), mean_and_log_sd(x.double(), None, 0.0)
+    mean, log_sd = simple.split(features, 1)
+    told = whitening(mean, log_sd, r)
+    below = features * (features - 1) // 2
+    whiten = torch.zeros(3, features, features, dtype=torch.float64)
+    i, j = torch.tril_indices(features, features, -1)
+    whiten[:, i, j] = told[:, :below]
+    left = torch.cat([torch.zeros(3, 1), told[:, below : below + features - 1]], 1)
+    whiten = whiten + (-left - log_sd).exp().diag_embed()
+    white = x.double() @ whiten.mT
+    np.testing.assert_allclose(white.mean(1), told[:, -features:], rtol=1e-4)  # the ridge
+    for data in white.numpy():
+        np.testing.assert_allclose(np.cov(data.T, ddof=0), np.eye(features), atol=1e-3)
 
 
 @pytest.mark.parametrize("observations", [1, 2, 4])
-def test_too_few_observations_have_no_factor(observations: int) -> None:
+def test_too_few_observations_have_no_whitening(observations: int) -> None:
     told = moments_and_size(series(3, observations, 4), None)
-    assert (told[:, 8:17] == 0).all()  # 6 below the diagonal, and 3 on it
-    assert (moments_and_size(series(3, 5, 4), None)[:, 8:17] != 0).all()
+    assert (told[:, 8:21] == 0).all()  # 6 below the diagonal, 3 on it, and the mean
+    assert (moments_and_size(series(3, 5, 4), None)[:, 8:21] != 0).all()
 
 
 def test_features_that_follow_from_others_are_finite() -> None:
@@ -128,9 +161,16 @@ def test_features_that_follow_from_others_are_finite() -> None:
     together = torch.cat([x, 2 * x + 1, -x], -1)
     told = moments_and_size(together, None)
     assert torch.isfinite(told).all()
-    torch.testing.assert_close(moments_and_size(together.flip(1), None), told, atol=1e-5, rtol=0)
-    factor = cholesky(torch.zeros(1, 2), torch.ones(1, 2, 2))
-    np.testing.assert_allclose(factor, [[1.0, 0.5 * np.log(2e-5)]], atol=1e-2)  # the ridge's
+    torch.testing.assert_close(moments_and_size(together.flip(1), None), told, atol=1e-4, rtol=0)
+    factor = whitening(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2, 2))
+    # The ridge's factor is nearly ((1, 0), (1, √(2e-5))): −1/√(2e-5) = −224, brought near.
+    near = -10 * (1 + np.log(1 / np.sqrt(2e-5) / 10))
+    np.testing.assert_allclose(factor, [[near, 0.5 * np.log(2e-5), 0.0, 0.0]], atol=0.02)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_whitening_of_any_size_is_finite(size: float) -> None:
+    assert torch.isfinite(moments_and_size(size * series(3, 30, 3), None)).all()
 
 
 def test_a_constant_feature_has_no_correlations() -> None:

@@ -55,15 +55,15 @@ def mean_and_log_sd(
 def told_of_set(features: int, *, correlated: bool | None = None) -> int:
     """Length of what `moments_and_size` returns, for F features."""
     simple = 2 * features + 2
-    return simple + features**2 - 1 if _correlated(features, correlated) else simple
+    return simple + features**2 + features - 1 if _correlated(features, correlated) else simple
 
 
 def moments_and_size(
     x: torch.Tensor, mask: torch.Tensor | None, *, correlated: bool | None = None
 ) -> torch.Tensor:
-    """What every encoder tells beside its learnt features: (B, F² + 2F + 1), or (B, 2F + 2).
+    """What every encoder tells beside its learnt features: (B, F² + 3F + 1), or (B, 2F + 2).
 
-    Means and log sds of the data, what the features have to do with one another (`cholesky` and
+    Means and log sds of the data, what the features have to do with one another (`whitening` and
     `correlations`), (ln N)/4 and 1/√N. The paper appends √N, which for N from 1 to 1,000 runs from
     1 to 32; these two run from 0 to 1.7 and from 1 to 0.03, and resolve small N as well as large.
 
@@ -81,8 +81,9 @@ def moments_and_size(
         # (Apple's GPUs have none: there such numbers depend on it a little.)
         r = correlations(x if x.device.type == "mps" else x.double(), mask)
         i, j = torch.triu_indices(features, features, 1, device=x.device)  # each pair once
-        factor = cholesky(simple[:, features:].to(r), r)
-        pairs = torch.cat([torch.where(n > features, factor, 0.0), r[:, i, j]], 1)
+        mean, log_sd = simple.to(r).split(features, 1)
+        white = torch.where(n > features, whitening(mean, log_sd, r), 0.0)
+        pairs = torch.cat([white, r[:, i, j]], 1)
         told.insert(1, pairs.to(x.dtype))
     return torch.cat(told, 1)
 
@@ -91,34 +92,42 @@ def _correlated(features: int, wanted: bool | None) -> bool:
     return features > 1 and (features <= CORRELATED if wanted is None else wanted)
 
 
-def cholesky(log_sd: torch.Tensor, correlation: torch.Tensor) -> torch.Tensor:
-    """A covariance matrix in numbers that may take any value: (B, (F + 2)(F − 1)/2).
+def whitening(mean: torch.Tensor, log_sd: torch.Tensor, correlation: torch.Tensor) -> torch.Tensor:
+    """The matrix that makes the features uncorrelated with sd 1, and the mean made so.
 
-    With L the Cholesky factor of the covariance matrix: L's entries below the diagonal, row by row,
-    then log(L_ii/sd_i) for i > 1, how much of feature i the features before it leave unexplained. A
-    covariance among the parameters is mostly learnt in such numbers, and to find them from
-    correlations takes a network long. (N observations of F ≥ N features determine none: told as 0.)
+    With L the Cholesky factor of the covariance matrix, V = L⁻¹ is lower triangular, and its row i
+    predicts feature i from the features before it. (B, F² + 2F − 1) numbers, which may take any
+    value: V's entries below the diagonal, row by row; log(L_ii/sd_i) for i > 1, how much of feature
+    i the features before it leave unexplained; V mean. Under the usual prior of a covariance, an
+    inverse Wishart, V has light tails and a spread that hardly depends on V, where L has neither:
+    so what the data say of a covariance is close to a straight line of these numbers, and to find
+    them from correlations takes a network long.
+
+    What is 10 or more is brought near, see `soft_clip`. N observations of F ≥ N features determine
+    no V: told as 0.
 
     Args:
-        log_sd: (B, F).
+        mean, log_sd: (B, F).
         correlation: (B, F, F).
 
-    Source: Pinheiro & Bates (1996), Statistics and Computing 6, 289–296 (log-Cholesky).
+    Source: Pourahmadi (1999), Biometrika 86, 677–690, for the unconstrained numbers.
 
     Example:
-        >>> r = torch.tensor([[[1.0, 0.6], [0.6, 1.0]]])
-        >>> cholesky(torch.tensor([[0.0, 2.0]]).log(), r)  # 0.6·2, and log 0.8
-        tensor([[ 1.2000, -0.2231]])
+        >>> r, sd = torch.tensor([[[1.0, 0.6], [0.6, 1.0]]]), torch.tensor([[0.5, 2.0]])
+        >>> whitening(torch.tensor([[1.0, 1.0]]), sd.log(), r)  # −0.6/(0.8·0.5), log 0.8, V mean
+        tensor([[-1.5000, -0.2231,  2.0000, -0.8750]])
     """
     features = correlation.shape[-1]
     # Features without spread have no correlation with themselves either. And where one feature
     # follows from the others, a factor exists only up to rounding: hence the ridge.
-    one = torch.ones_like(log_sd).diag_embed()
-    ridged = torch.where(one > 0, 1 + RIDGE, correlation)
-    factor = torch.linalg.cholesky_ex(ridged).L
-    i, j = torch.tril_indices(features, features, -1, device=correlation.device)
+    one = torch.eye(features, dtype=torch.bool, device=correlation.device)
+    factor = torch.linalg.cholesky_ex(torch.where(one, 1 + RIDGE, correlation)).L
     left = factor.diagonal(dim1=1, dim2=2)[:, 1:].log()
-    return torch.cat([(factor * log_sd.exp()[..., None])[:, i, j], left], 1)
+    inverse = torch.linalg.solve_triangular(factor, one.to(factor).expand_as(factor), upper=False)
+    whiten = inverse * (-log_sd).exp()[:, None]
+    white = (whiten @ mean[..., None])[..., 0]
+    i, j = torch.tril_indices(features, features, -1, device=correlation.device)
+    return torch.cat([soft_clip(whiten[:, i, j]), left, soft_clip(white)], 1)
 
 
 def correlations(x: torch.Tensor, mask: torch.Tensor | None, lag: int = 0) -> torch.Tensor:

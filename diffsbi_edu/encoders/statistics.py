@@ -26,7 +26,7 @@ class Statistics(Encoder):
     theta (Fisher 1922), so a learnt summary that does worse than these has not learnt enough.
 
     The moments are, in this order: the F means, the F log sds, and unless left out what makes them
-    a covariance matrix (its Cholesky factor, see `pooling.cholesky`, and the F(F−1)/2
+    a covariance matrix (what makes the data white, see `pooling.whitening`, and the F(F−1)/2
     correlations), (ln N)/4 and 1/√N. They are sufficient for normal data. What does not exist, such
     as the log sd of a single observation, is 0. In a model they come in units of their own, mean 0
     and sd 1 over its pilot simulations; what your own function returns is left as it is, and should

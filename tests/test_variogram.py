@@ -18,6 +18,7 @@ from diffsbi_edu.encoders.variogram import (
     APART,
     LAGS,
     WINDOWS,
+    autoregression,
     series_moments,
     storms,
     swings,
@@ -87,13 +88,51 @@ def test_storms_know_wandering_variances_from_steady_ones() -> None:
     assert (storms(x, None)[:, wide] > storms(x[:, order], None)[:, wide] + 0.5).all()
 
 
-@pytest.mark.parametrize("lag", [0, 1, 3])
-def test_correlations_are_numpys(lag: int) -> None:
+def test_correlations_are_numpys() -> None:
     x = series(2, 40, 3)
-    a = x.double().numpy()
-    a = (a - a.mean(1, keepdims=True)) / a.std(1, keepdims=True)
-    wanted = np.einsum("bti,btj->bij", a[:, : 40 - lag], a[:, lag:]) / 40
-    np.testing.assert_allclose(correlations(x, None, lag), wanted, atol=1e-4)
+    wanted = np.stack([np.corrcoef(row.T) for row in x.double().numpy()])
+    np.testing.assert_allclose(correlations(x, None), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("features", [1, 3])
+def test_the_autoregression_is_numpys(features: int, order: int) -> None:
+    x = series(4, 60, features)
+    told = autoregression(x, None, order)
+    for row, data in zip(told.double().numpy(), x.double().numpy()):
+        off = data - data.mean(0)
+        past = np.concatenate([off[order - k : 60 - k] for k in range(1, order + 1)], 1)
+        weights, *_ = np.linalg.lstsq(past, off[order:], rcond=None)
+        left = off[order:] - past @ weights
+        each = weights.reshape(order, features, features).transpose(0, 2, 1).ravel()
+        np.testing.assert_allclose(row[: len(each)], each, atol=2e-3)
+        np.testing.assert_allclose(row[len(each) :], np.log((left**2).mean(0)) / 2, atol=1e-4)
+
+
+def test_the_autoregression_finds_a_vector_autoregression() -> None:
+    problem = ds.problems.get("minnesota_var")
+    theta, x = problem.sample(50, seed=0, device="cpu", n_obs=1000)
+    found = autoregression(x, None)
+    # A coefficient's standard error is sd_i/(√1000 sd_j), about 0.03; sds are off by 2 %.
+    assert ((found[:, :75] - theta[:, :75]).abs().median()) < 0.04
+    assert ((found[:, 75:].exp() / theta[:, 75:]).log().abs().median()) < 0.03
+
+
+def test_padding_changes_no_autoregression() -> None:
+    x = series(3, 40, 2)
+    mask = torch.arange(40) < torch.tensor([40, 25, 9])[:, None]
+    told = autoregression(x * mask[..., None] + 77.0 * ~mask[..., None], mask)
+    assert (told[2] == 0).all()  # 6 steps foretold, 6 coefficients a feature
+    for i, length in enumerate((40, 25, 9)):
+        alone = autoregression(x[i : i + 1, :length], None)
+        torch.testing.assert_close(told[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1e6])
+def test_paths_that_follow_from_one_another_are_finite(size: float) -> None:
+    t = torch.arange(50.0)[None, :, None]
+    x = size * torch.cat([t, 2 * t + 1, torch.ones_like(t), (0.1 * t).sin()], -1)
+    assert torch.isfinite(series_moments(x, None)).all()
 
 
 @pytest.mark.parametrize("features", [1, 2, 5, 16, 17])

@@ -130,26 +130,22 @@ def whitening(mean: torch.Tensor, log_sd: torch.Tensor, correlation: torch.Tenso
     return torch.cat([soft_clip(whiten[:, i, j]), left, soft_clip(white)], 1)
 
 
-def correlations(x: torch.Tensor, mask: torch.Tensor | None, lag: int = 0) -> torch.Tensor:
-    """Correlations (B, F, F) of feature i with feature j, `lag` observations later.
+def correlations(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Correlations (B, F, F) of the features.
 
-    A feature without spread, such as that of a single observation, has none: 0. With a lag,
-    padding must be at the end.
+    A feature without spread, such as that of a single observation, has none: 0.
 
     Example:
         >>> x = torch.tensor([[[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]]])
         >>> round(float(correlations(x, None)[0, 0, 1]), 3)
         1.0
     """
-    if x.shape[1] <= lag:
-        return x.new_zeros(len(x), x.shape[2], x.shape[2])
     mean, log_sd = mean_and_log_sd(x, mask, DATA_FLOOR).split(x.shape[2], 1)
     # Without spread the deviations are 0, and so is what their products come to.
     standard = (x - mean[:, None]) * (-log_sd)[:, None].exp()
     if mask is not None:
         standard = standard * mask[..., None]
-    early, late = standard[:, : x.shape[1] - lag], standard[:, lag:]
-    return early.mT @ late / counts(x, mask)[..., None]
+    return standard.mT @ standard / counts(x, mask)[..., None]
 
 
 class PilotUnits(Standardise):

@@ -24,12 +24,19 @@ class ResidualNetwork(nn.Module):
     h ← h + W₂ silu(W₁ silu(h) + c_k), with c_k a linear read-out of one small embedding of
     (noise level, s). Last layers start at zero, so that the untrained network outputs 0.
 
+    With a `linear_path`, a ⊙ z + b ⊙ (W s + w) is added to what the layers make of h, with a and b
+    linear read-outs of the same embedding. If a posterior is normal with independent coordinates
+    and a mean that is linear in s, that is all there is to say, whatever its widths are. Through
+    the layers each coordinate of z would have to pass on its way (straight on, it takes two units
+    of a layer), and where there are nearly as many as units of a layer, they do not all fit.
+
     Args:
         latent_dim: Dz.
         summary_dim: S.
         width: units per layer.
         depth: number of residual blocks.
         frequencies: number of sine–cosine pairs that encode the noise level.
+        linear_path: see above.
 
     Raises:
         ValueError: width or depth below 1.
@@ -45,6 +52,7 @@ class ResidualNetwork(nn.Module):
         width: int = 128,
         depth: int = 3,
         frequencies: int = 16,
+        linear_path: bool = False,
     ) -> None:
         super().__init__()
         if width < 1 or depth < 1:
@@ -58,7 +66,13 @@ class ResidualNetwork(nn.Module):
         self.first = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.second = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.leave = nn.Linear(width, latent_dim)
-        for layer in (*self.second, self.leave):
+        last = [*self.second, self.leave]
+        self.linear_path = linear_path
+        if linear_path:
+            self.line = nn.Linear(summary_dim, latent_dim)
+            self.gates = nn.Linear(embedding, 2 * latent_dim)
+            last.append(self.gates)
+        for layer in last:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -75,7 +89,11 @@ class ResidualNetwork(nn.Module):
         h = self.enter_z(z) + self.enter_s(s)
         for first, second, tell in zip(self.first, self.second, self.tell, strict=True):
             h = h + second(F.silu(first(F.silu(h)) + tell(told)))
-        return self.leave(F.silu(h))
+        out: torch.Tensor = self.leave(F.silu(h))
+        if self.linear_path:
+            of_z, of_s = self.gates(told).chunk(2, -1)
+            out = out + of_z * z + of_s * self.line(s)
+        return out
 
 
 class Denoiser(nn.Module):

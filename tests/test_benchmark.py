@@ -82,6 +82,15 @@ def test_every_case_can_be_learnt(name: str) -> None:
     assert (encoder is None) == (x.shape[1] == 1)  # many observations want a summary
 
 
+def test_methods_with_the_papers_settings_read_series_as_the_paper_does() -> None:
+    case = CASES["stochastic_volatility"]
+    problem = case.build_problem()
+    for name, method in SUITE_METHODS.items():
+        encoder = method.model(case, problem, 0, "cpu").encoder
+        wanted = ("BiLSTM", 256) if name.endswith("_paper") else ("SequenceTransformer", 64)
+        assert (type(encoder).__name__, encoder.out_features) == wanted, name
+
+
 @pytest.mark.parametrize("method", SUITE_METHODS)
 def test_every_method_runs(method: str) -> None:
     row = run_case(Run("two_moons", method, 0, 5, TINY))

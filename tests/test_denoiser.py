@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from references import midpoints
 from torch import nn
 from torch.distributions import MultivariateNormal
 
+import diffsbi_edu as ds
 from diffsbi_edu import IdealDenoiser
 from diffsbi_edu.denoiser import PREDICTIONS, Denoiser, ResidualNetwork
 from diffsbi_edu.runtime import make_generator, randomness_from
@@ -218,3 +220,56 @@ def test_ideal_denoiser_of_a_mixture_by_quadrature() -> None:
     expected = float((weight * z.numpy()).sum() / weight.sum())
     guess = IdealDenoiser(z[:, None])(torch.tensor([[y]], dtype=torch.float64), ratio)
     assert float(guess) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_linear_path_is_told_of_the_noise_and_the_summary() -> None:
+    net = network(3, 4, linear_path=True)
+    generator = torch.Generator().manual_seed(0)
+    z, s = torch.randn(6, 3, generator=generator), torch.randn(6, 4, generator=generator)
+    level = torch.linspace(-2, 2, 6)[:, None]
+    whole = net(z, level, s)
+    with torch.no_grad():
+        net.leave.weight.zero_()
+        net.leave.bias.zero_()
+    straight = net(z, level, s)
+    # Alone it is linear in z, at a given level and summary, and coordinate by coordinate.
+    there, back = net(z + 1, level, s), net(z - 1, level, s)
+    torch.testing.assert_close((there + back) / 2, straight, atol=1e-5, rtol=1e-5)
+    moved = net(z + torch.tensor([1.0, 0.0, 0.0]), level, s) - straight
+    assert (moved[:, 1:].abs() < 1e-6).all()
+    assert (moved[:, 0].abs() > 1e-4).all()
+    assert not torch.allclose(whole, straight)
+    # In sampling, level and s come once for many rows.
+    torch.testing.assert_close(net(z, level[:1], s[:1])[0], straight[0])
+
+
+def test_an_untrained_linear_path_says_nothing_and_takes_no_random_numbers() -> None:
+    with_path, without = (
+        ds.ConditionalDiffusion(
+            ds.problems.TwoMoons(), width=16, depth=1, linear_path=path, device="cpu", seed=0
+        )
+        for path in (True, False)
+    )
+    same = dict(with_path.denoiser.named_parameters())
+    for name, weight in without.denoiser.named_parameters():
+        assert torch.equal(same[name], weight), name
+    net = with_path.denoiser.network
+    assert (net(torch.randn(5, 2), torch.zeros(5, 1), torch.randn(5, 2)) == 0).all()
+
+
+def test_a_linear_path_lets_many_normal_coordinates_through(tmp_path: Path) -> None:
+    """Sixty parameters, 32 units: straight on, each would take two of them."""
+    problem = ds.problems.LinearGaussian(dim=60)
+    theta, x = problem.sample(2000, seed=9, device="cpu")
+    losses = {}
+    for path in (True, False):
+        model = ds.ConditionalDiffusion(
+            problem, width=32, depth=2, linear_path=path, device="cpu", seed=0
+        )
+        ds.fit(model, 300, batch_size=256, seed=0, progress=False)
+        with torch.no_grad():
+            generator = torch.Generator().manual_seed(1)
+            losses[path] = float(model.loss(theta, x, generator=generator))
+    assert losses[True] < losses[False] - 0.04  # 0.79 and 0.86
+    model.save(tmp_path / "model.safetensors")
+    assert ds.load(tmp_path / "model.safetensors").settings()["linear_path"] is False

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from diffsbi_edu.cases import CASES, GROUPS, METHODS, SUMMARY, Case, Method
+from diffsbi_edu.cases import CASES, GROUPS, METHODS, Case, Method
 from diffsbi_edu.errors import unknown_name
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "GROUPS",
     "METHODS",
     "PACE",
-    "SUMMARY",
     "Budget",
     "Case",
     "Method",

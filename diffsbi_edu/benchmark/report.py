@@ -23,6 +23,10 @@ TABLES: dict[str, tuple[str, str, str]] = {
         "SBC: Kolmogorov–Smirnov distance of the ranks", ".3f",
         "mean over parameters; small is good, and exact posteriors have {exact:.3f} on average",
     ),
+    "contraction": (
+        "Contraction: 1 − posterior variance / prior variance", ".3f",
+        "mean over parameters; to draw from the prior passes SBC, too, and has 0 here",
+    ),
     "c2st": ("C2ST against exact draws", ".3f", "0.5 is perfect, 1 is hopeless"),
     "marginal_ks": (
         "One parameter at a time: KS distance of draws from exact ones", ".3f",

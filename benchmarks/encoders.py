@@ -5,10 +5,10 @@
     python benchmarks/encoders.py --only sequences --steps 12000 --seeds 1   # however long it takes
 
 `sets`: one model for all sample sizes on `NormalGamma`, C2ST against the exact posterior at N = 10,
-50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM on
-`AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior means and widths against
-references made by independent samplers (tests/data, tools/references.py). `cost`: training
-steps a second at N = 500, batch 256, and peak memory. `amortization`: `NormalGamma` from N = 1 to
+50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM, or
+another `--network`, on `AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior means
+and widths against references made by independent samplers (tests/data, tools/references.py).
+`cost`: training steps a second at N = 500, batch 256, and peak memory. `amortization`: `NormalGamma` from N = 1 to
 3,000: a DeepSets trained on N in 1 … 1,000, drawn evenly on the logarithm (as ranges are) or
 evenly, and a single-observation model composed by `ds.Compositional`; 20 minutes a seed on one
 core, and only if asked for.
@@ -33,6 +33,9 @@ from diffsbi_edu import encoders
 REFERENCES = Path(__file__).resolve().parent.parent / "tests" / "data"
 SIZES = (10, 50, 200, 500)
 SUMMARY = 32
+NETWORKS = {
+    "BiLSTM": {"stride": 8}, "GRU": {"stride": 8}, "TemporalConv": {}, "SequenceTransformer": {}
+}  # fmt: skip
 SERIES = {"ar1": ds.problems.AR1, "stochastic_volatility": ds.problems.StochasticVolatility}
 MANY_SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000)  # the last is beyond what is trained on
 COMPOSED = {"gauss": (1, 3, 10, 30, 100, 300), "naive": (1, 3, 10, 30), "jacobian": (1, 3, 10, 30)}
@@ -96,9 +99,13 @@ def sequences(options: argparse.Namespace) -> None:
     for name in options.series:
         problem = SERIES[name](n_obs=(100, 500))
         budget = f"{steps} steps" if steps else f"{options.seconds:.0f} s"
-        print(f"{name}, BiLSTM, T = 100 … 500, {budget} of {batch} × {draws}, learning rate {lr:g}")
+        print(
+            f"{name}, {options.network}, T = 100 … 500, {budget} of {batch} × {draws}, "
+            f"learning rate {lr:g}"
+        )
         for seed in range(options.seeds):
-            encoder = encoders.BiLSTM(1, SUMMARY, stride=8, seed=seed)
+            make = getattr(encoders, options.network)
+            encoder = make(1, SUMMARY, seed=seed, **NETWORKS[options.network])
             model = trained(
                 problem, encoder, options.seconds, seed, steps=steps, batch_size=batch,
                 noise_draws=draws, lr=lr,
@@ -231,6 +238,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of training on sequences, instead of --seconds")
     parser.add_argument("--batch", type=int, default=128, help="sequences a step")
     parser.add_argument("--lr", type=float, default=6e-3, help="learning rate for sequences")
+    parser.add_argument("--network", choices=NETWORKS, default="BiLSTM", help="for sequences")
     parser.add_argument("--series", nargs="+", choices=SERIES, default=list(SERIES))
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()

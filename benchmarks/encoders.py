@@ -6,12 +6,12 @@
 
 `sets`: one model for all sample sizes on `NormalGamma`, C2ST against the exact posterior at N = 10,
 50, 200 and 500; DeepSets, and the sufficient statistics as a yardstick. `sequences`: BiLSTM, or
-another `--network`, on `AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior means
-and widths against references made by independent samplers (tests/data, tools/references.py).
-`cost`: training steps a second at N = 500, batch 256, and peak memory. `amortization`: `NormalGamma` from N = 1 to
-3,000: a DeepSets trained on N in 1 … 1,000, drawn evenly on the logarithm (as ranges are) or
-evenly, and a single-observation model composed by `ds.Compositional`; 20 minutes a seed on one
-core, and only if asked for.
+another `--network`, on `AR1` and `StochasticVolatility` at T = 100 and 500, SBC, and posterior
+means and widths against references made by independent samplers (tests/data, tools/references.py).
+`cost`: training steps a second at N = 500, batch 256, and peak memory. `amortization`:
+`NormalGamma` from N = 1 to 3,000: a DeepSets trained on N in 1 … 1,000, drawn evenly on the
+logarithm (as ranges are) or evenly, and a single-observation model composed by `ds.Compositional`;
+20 minutes a seed on one core, and only if asked for.
 """
 
 from __future__ import annotations

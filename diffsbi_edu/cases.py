@@ -82,6 +82,7 @@ def _cases() -> dict[str, Case]:
         Case, group="sequences", encoder="SequenceTransformer", summary=64, batch_size=128,
         noise_draws=8, steps=10_000, paper_encoder="BiLSTM", paper_settings={"stride": 8},
     )  # fmt: skip
+    path = {"stretches": 32}  # for noise about an oscillation
     other = partial(Case, group="wider field", in_paper=False)
     return {
         case.problem: case
@@ -97,10 +98,10 @@ def _cases() -> dict[str, Case]:
             sets("g_and_k"),
             sets("normal_gamma"),
             sets("normal_inverse_wishart", summary=64),
-            series("lotka_volterra"),
+            series("lotka_volterra", settings=path),
             series("markov_switching"),
             series("stochastic_volatility"),
-            series("fractional_brownian_motion"),
+            series("fractional_brownian_motion", settings=path),
             # Eighty parameters, of which what is told says nearly all.
             series(
                 "minnesota_var", settings={"width": 32, "depth": 1}, summary=256, linear_path=True

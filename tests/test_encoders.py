@@ -45,6 +45,9 @@ SEQUENCES: dict[str, Callable[..., Encoder]] = {
     "GRU": partial(GRU, F, S, width=12),
     "TemporalConv": partial(TemporalConv, F, S, width=12),
     "SequenceTransformer": partial(SequenceTransformer, F, S, width=16, heads=2, patch=4),
+    "SequenceTransformer told a path": partial(
+        SequenceTransformer, F, S, width=16, heads=2, patch=4, stretches=6
+    ),
 }
 NETWORKS = {**SETS, **SEQUENCES}
 LEARNT = {name: build for name, build in NETWORKS.items() if name != "Statistics"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import diffsbi_edu as ds
+from diffsbi_edu.encoders import SequenceTransformer
 from diffsbi_edu.encoders.pooling import (
     correlations,
     mean_and_log_sd,
@@ -19,6 +20,7 @@ from diffsbi_edu.encoders.variogram import (
     LAGS,
     WINDOWS,
     autoregression,
+    coarse_path,
     series_moments,
     storms,
     swings,
@@ -133,6 +135,32 @@ def test_paths_that_follow_from_one_another_are_finite(size: float) -> None:
     t = torch.arange(50.0)[None, :, None]
     x = size * torch.cat([t, 2 * t + 1, torch.ones_like(t), (0.1 * t).sin()], -1)
     assert torch.isfinite(series_moments(x, None)).all()
+
+
+@pytest.mark.parametrize("length", [1, 5, 32, 100])
+def test_the_coarse_path_is_an_integral(length: int) -> None:
+    """Of the series as a step function, by a fine sum; and its mean is the series'."""
+    x = series(2, length, 3)
+    found = coarse_path(x, None, 8).reshape(2, 8, 3)
+    fine = x.repeat_interleave(400, 1)  # each step 400 times: 8 stretches of 50·length
+    wanted = fine.reshape(2, 8, 50 * length, 3).mean(2)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.mean(1), x.mean(1), atol=1e-4, rtol=1e-4)
+
+
+def test_padding_changes_no_coarse_path() -> None:
+    x = series(3, 40, 2)
+    mask = torch.arange(40) < torch.tensor([40, 25, 3])[:, None]
+    told = coarse_path(x * mask[..., None], mask, 8)
+    for i, length in enumerate((40, 25, 3)):
+        alone = coarse_path(x[i : i + 1, :length], None, 8)
+        torch.testing.assert_close(told[i : i + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stretches", [0, 2.0, "8"])
+def test_stretches_must_be_a_whole_number(stretches: object) -> None:
+    with pytest.raises(ValueError, match="stretches must be a whole number of at least 1"):
+        SequenceTransformer(1, 8, stretches=stretches)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("features", [1, 2, 5, 16, 17])

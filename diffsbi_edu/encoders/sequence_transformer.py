@@ -12,7 +12,7 @@ from diffsbi_edu.encoders.base import Encoder, check_heads, whole
 from diffsbi_edu.encoders.front import relative_time
 from diffsbi_edu.encoders.padding import check_padding_is_last
 from diffsbi_edu.encoders.pooling import Readout, mean_and_log_sd
-from diffsbi_edu.encoders.variogram import series_moments, told_of_series
+from diffsbi_edu.encoders.variogram import coarse_path, series_moments, told_of_series
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 
@@ -48,6 +48,8 @@ class SequenceTransformer(Encoder):
         heads: attentions side by side; divides `width`.
         depth: number of attention blocks.
         patch: steps in a patch.
+        stretches: into how many the series is cut to be told its `coarse_path`, or None. For data
+            that follow a path, such as an oscillation, with some noise upon it.
         seed: of the initial weights; None for fresh ones.
 
     Raises:
@@ -76,21 +78,37 @@ class SequenceTransformer(Encoder):
         heads: int = 4,
         depth: int = 2,
         patch: int = 16,
+        stretches: int | None = None,
         seed: Seed = None,
     ) -> None:
         whole(out_features=out_features, depth=depth, patch=patch)
+        if stretches is not None:
+            whole(stretches=stretches)
         check_heads(width, heads)
         super().__init__(
-            in_features, out_features, width=width, heads=heads, depth=depth, patch=patch
+            in_features,
+            out_features,
+            width=width,
+            heads=heads,
+            depth=depth,
+            patch=patch,
+            stretches=stretches,
         )
-        self.patch = patch
+        self.patch, self.stretches = patch, stretches
         with randomness_from(make_generator(seed)):
             self.enter = nn.Linear(patch * (in_features + 2), width)
             self.blocks = nn.ModuleList(AttentionBlock(width, heads) for _ in range(depth))
-            self.leave = Readout(told_of_series(in_features), 2 * width, out_features, 2 * width)
+            told = told_of_series(in_features) + (stretches or 0) * in_features
+            self.leave = Readout(told, 2 * width, out_features, 2 * width)
 
     def fit_units(self, x: torch.Tensor) -> None:
-        self.leave.units.fit(series_moments(*self.prepare(x, None)))
+        self.leave.units.fit(self._told(*self.prepare(x, None)))
+
+    def _told(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        told = series_moments(x, mask)
+        if self.stretches is None:
+            return told
+        return torch.cat([told, coarse_path(x, mask, self.stretches)], 1)
 
     def forward(self, x: torch.Tensor, *, mask: torch.Tensor | None = None) -> torch.Tensor:
         x, mask = self.prepare(x, mask)
@@ -100,7 +118,7 @@ class SequenceTransformer(Encoder):
         kept = None if mask is None else mask[:, :: self.patch]  # a patch is real if it begins so
         for block in self.blocks:
             h = block(h, h, kept)
-        s: torch.Tensor = self.leave(series_moments(x, mask), mean_and_log_sd(h, kept))
+        s: torch.Tensor = self.leave(self._told(x, mask), mean_and_log_sd(h, kept))
         return s
 
     def _patches(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -109,6 +109,28 @@ def autoregression(x: torch.Tensor, mask: torch.Tensor | None, order: int = ORDE
     return torch.where(count[..., 0] > wanted, told, 0.0).to(x.dtype)
 
 
+def coarse_path(x: torch.Tensor, mask: torch.Tensor | None, stretches: int) -> torch.Tensor:
+    """Means over equal stretches of the series, (B, stretches·F), stretch by stretch.
+
+    Where a series follows a path and noise is added to it, this is the path with most of the noise
+    taken out. A step that lies in two stretches counts in both, by its share, so that series of any
+    length have as many.
+
+    Example:
+        >>> coarse_path(torch.arange(6.0).reshape(1, 6, 1), None, 3)
+        tensor([[0.5000, 2.5000, 4.5000]])
+        >>> coarse_path(torch.tensor([[[1.0], [4.0]]]), None, 3)
+        tensor([[1.0000, 2.5000, 4.0000]])
+    """
+    length = counts(x, mask)[:, :, None]
+    edges = torch.arange(stretches + 1, device=x.device, dtype=x.dtype) / stretches
+    start, end = edges[:-1, None] * length, edges[1:, None] * length
+    steps = torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
+    shares = (torch.minimum(steps + 1, end) - torch.maximum(steps, start)).clamp_min(0.0)
+    weights = shares / (length / stretches)  # (B, stretches, T); padding lies beyond the last end
+    return (weights @ x).flatten(1)
+
+
 def swings(x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """The log size of each swing, u_t = log(|x_t − mean|/sd + 0.05), (B, T, F); 0 for padding.
 

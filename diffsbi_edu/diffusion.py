@@ -42,8 +42,8 @@ class ConditionalDiffusion(Estimator):
         sigma_data: sd that the preconditioning assumes of z.
         noise_draws: noise levels that each pair (theta, x) is trained with at a step. Its summary
             is computed once: with a slow encoder 8 cost little, and the gradient is less noisy.
-        linear_path: whether the network has a linear path beside its layers, see `ResidualNetwork`:
-            for dozens of parameters with nearly normal posteriors, and data without heavy tails.
+        linear_path: a linear path beside the layers, see `ResidualNetwork`: for dozens of
+            parameters with nearly normal posteriors, and data without heavy tails.
         device: "auto", "cpu", "cuda", …
         seed: of the initial weights; None for fresh ones.
 
@@ -82,12 +82,10 @@ class ConditionalDiffusion(Estimator):
         self.noise_draws = noise_draws
         self._schedule_owner: ConditionalDiffusion | None = None
         super().__init__(problem, encoder, device=device)
-        self._settings = {"width": width, "depth": depth, "linear_path": linear_path}
+        self._settings: Any = {"width": width, "depth": depth, "linear_path": linear_path}
         self.schedule = EDM() if schedule is None else schedule
         with randomness_from(make_generator(seed)):
-            network = ResidualNetwork(
-                self.latent_dim, self.summary_dim, width=width, depth=depth, linear_path=linear_path
-            )
+            network = ResidualNetwork(self.latent_dim, self.summary_dim, **self._settings)
         self.denoiser = Denoiser(network, prediction, sigma_data)
         self.to(self.device).eval()
 
@@ -294,12 +292,9 @@ class ConditionalDiffusion(Estimator):
     ) -> torch.Tensor:
         z = self.to_latent(theta)
         signs = torch.randn(z.shape, generator=generator, device=z.device).sign()
+        levels = self.schedule.sigma_min, self.schedule.sigma_max
+        probe = None if exact else signs
         log_q = flow_log_prob(
-            lambda y, ratio: self.denoiser(y, ratio, s),
-            z,
-            self.schedule.sigma_min,
-            self.schedule.sigma_max,
-            steps=steps,
-            probe=None if exact else signs,
+            lambda y, ratio: self.denoiser(y, ratio, s), z, *levels, steps=steps, probe=probe
         )
         return log_q + self.to_latent.log_abs_det(theta)

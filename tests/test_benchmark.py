@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -274,6 +275,44 @@ def test_killed_at_any_time_it_goes_on_to_the_same_table(
     rows = run_suite(tiny(), path, workers=1, device="cpu", progress=False)
     assert repeatable(rows) == repeatable(whole)
     assert finished <= {row["finished"] for row in rows}  # rows that were there were not redone
+
+
+BEATING = """
+import os, sys, time
+sys.path.insert(0, {folder!r})
+from pathlib import Path
+from diffsbi_edu.benchmark.rows import in_parallel
+
+def beat(name):
+    for i in range(600):
+        Path({folder!r}, name).write_text(str(i))
+        time.sleep(0.1)
+
+if __name__ == "__main__":
+    list(in_parallel(["a", "b"], beat, 2))
+"""
+
+
+@pytest.mark.timeout(120)
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    script = tmp_path / "beating.py"
+    script.write_text(BEATING.format(folder=str(tmp_path)))
+    hearts = [tmp_path / name for name in "ab"]
+    process = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
+    try:
+        until = time.monotonic() + 60
+        while not all(heart.exists() for heart in hearts) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert all(heart.exists() for heart in hearts)
+        os.kill(process.pid, signal.SIGKILL)  # the parent alone
+        process.wait()
+        time.sleep(3)
+        last = [heart.read_text() for heart in hearts]
+        time.sleep(2)
+        assert [heart.read_text() for heart in hearts] == last
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_results_of_another_version_are_not_mixed_in(

@@ -7,8 +7,9 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -79,7 +80,7 @@ def in_parallel(
             yield job, work(job)
         return
     # Fresh processes, not forks: a fork of a process whose torch has threads can hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_work)
     try:
         waiting: dict[Future[Result], Job] = {pool.submit(work, job): job for job in todo}
         while waiting:
@@ -95,6 +96,15 @@ def workers_for(device: str) -> int:
     return (os.cpu_count() or 1) if device == "cpu" else 1
 
 
-def _one_thread() -> None:
+def _begin_work() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)  # NumPy's, which the C2ST's classifier computes with
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would train on for minutes, and nobody would get its row."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -102,8 +102,9 @@ class Report:
         The noise is the standard error were both models exact and the parameters' ranks
         independent of one another: what is smaller than twice that need mean nothing, though with
         dependent ranks, or models that are not exact, larger differences may mean nothing either.
-        All runs are judged by the same simulations, so that only their posterior draws differ: the
-        distances themselves vary 2.4 times as much as their differences do.
+        All runs are judged by the same simulations, so that only their posterior draws differ: of
+        100 draws, the distances themselves vary 2.4 times as much as their differences do. Runs of
+        one method share the noise behind their draws as well: more seeds do not make this smaller.
         """
         found: dict[str, tuple[float, float]] = {}
         for problem in dict.fromkeys(row["problem"] for row in self.rows):
@@ -112,10 +113,7 @@ class Report:
                 flows = {m: v for m, v in scores.items() if _is_rival(m, own) and math.isfinite(v)}
                 if flows and problem not in found and math.isfinite(scores.get(own, math.nan)):
                     best = min(flows, key=flows.__getitem__)
-                    runs = (len(self._values(problem, m, "sbc_ks")) for m in (own, best))
-                    each = sum(1 / count for count in runs) / 2
-                    dim = CASES[problem].build_problem().dim
-                    noise = self._difference_sd() * (each / dim) ** 0.5
+                    noise = self._difference_sd() * CASES[problem].build_problem().dim ** -0.5
                     found[problem] = scores[own] - flows[best], noise
         return found
 

@@ -27,7 +27,10 @@ from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
 #: Each kind of flow, and its default (width, depth).
 FLOWS = {"coupling": (32, 32), "maf": (64, 5), "nsf": (64, 5)}
-ROWS_AT_ONCE = 2**15  # rows through the flow at a time: bounds memory, not results
+#: What a transform is told of each coordinate: shift and log scale, or a spline's 8 widths, 8
+#: heights and 7 slopes.
+TOLD = {"coupling": 2, "maf": 2, "nsf": 23}
+FLOATS_AT_ONCE = 2**22  # of these, at a time (16 MiB, and some 20 copies): bounds memory
 
 
 class ConditionalFlow(Estimator):
@@ -138,7 +141,7 @@ class ConditionalFlow(Estimator):
             raise ValueError(f"n, the number of posterior samples, must be at least 1, got {n}.")
         x, batched = self.check_observation(x_obs)
         generator = make_generator(seed, self.device)
-        chunk = max(1, ROWS_AT_ONCE // len(x))
+        chunk = self._rows_at_once(x)
         draws = []
         with torch.no_grad():
             to_noise = self.flow(self.summarise(x)).transform
@@ -148,6 +151,11 @@ class ConditionalFlow(Estimator):
                 draws.append(self.to_latent.inverse(to_noise.inv(noise)))
         theta = torch.cat(draws)
         return theta if batched else theta[:, 0]
+
+    def _rows_at_once(self, x: torch.Tensor) -> int:
+        """Draws for each of the data sets x (B, N, F) that go through the flow at a time."""
+        told = TOLD[str(self._settings["flow"])] * self.latent_dim
+        return max(1, min(2**15, FLOATS_AT_ONCE // told) // len(x))
 
     def log_prob(self, theta: torch.Tensor, x_obs: torch.Tensor) -> torch.Tensor:
         """log q(theta | x_obs), exact and in closed form: in nats per unit of theta.
@@ -168,6 +176,6 @@ class ConditionalFlow(Estimator):
             q = self.flow(self.summarise(x))
             parts = [
                 q.log_prob(self.to_latent(part)) + self.to_latent.log_abs_det(part)
-                for part in rows.split(max(1, ROWS_AT_ONCE // len(x)))
+                for part in rows.split(self._rows_at_once(x))
             ]
         return torch.cat(parts).reshape(outside.shape).masked_fill(outside, -math.inf)

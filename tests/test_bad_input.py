@@ -58,6 +58,22 @@ def test_simulator_returning_nan_or_inf(value: float) -> None:
     assert not x.isfinite().all()
 
 
+def test_large_finite_numbers_are_no_failure() -> None:
+    """Their sum is infinite, or infinity less infinity, and they are not."""
+    huge = torch.finfo(torch.float32).max
+    for signs in (1.0, torch.tensor([1.0, -1.0])):
+        problem = Problem(PRIOR, lambda theta, signs=signs: torch.full_like(theta, huge) * signs)
+        assert problem.sample(100, seed=0, device="cpu")[1].abs().min() == huge
+
+    def one_in_a_million(theta: torch.Tensor) -> torch.Tensor:
+        x = torch.full((len(theta), 1000, 2), huge)
+        x[500, 3, 1] = -math.inf
+        return x
+
+    with pytest.raises(SimulationError, match="in 1 of 1000 rows"):
+        Problem(PRIOR, one_in_a_million).sample(1000, seed=0, device="cpu")
+
+
 def test_simulator_returning_nan_during_training() -> None:
     calls = []
 

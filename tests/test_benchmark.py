@@ -34,6 +34,7 @@ from diffsbi_edu.benchmark.__main__ import main
 from diffsbi_edu.benchmark.cases import paces
 from diffsbi_edu.benchmark.pace import measure_pace
 from diffsbi_edu.benchmark.results import COLUMNS, REPEATABLE, write_results
+from diffsbi_edu.benchmark.rows import in_parallel
 from diffsbi_edu.benchmark.run_case import Run, marginal_ks, run_case
 from diffsbi_edu.errors import SimulationError, TrainingDiverged
 
@@ -313,6 +314,12 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_is_killed_is_no_riddle() -> None:
+    with pytest.raises(ChildProcessError, match=r"memory ran out.*kept.*--workers 1"):
+        list(in_parallel([signal.SIGKILL, signal.SIGKILL], signal.raise_signal, 2))
 
 
 def test_results_of_another_version_are_not_mixed_in(

@@ -13,6 +13,7 @@ from scipy import stats
 from torch import nn
 
 import diffsbi_edu as ds
+from diffsbi_edu import flow as flows
 from diffsbi_edu.errors import CheckpointError, TrainingDiverged
 from diffsbi_edu.flow import FLOWS
 from diffsbi_edu.problems import DirichletMultinomial, Gaussian2D, Problem, WitchsHat
@@ -191,6 +192,34 @@ def test_a_flow_that_diverges_stops_and_keeps_finite_weights() -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("flow", FLOWS)
+def test_few_rows_at_a_time_give_the_same_density(
+    flow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Gaussian2D()
+    model = ds.ConditionalFlow(problem, flow=flow, width=8, depth=2, device="cpu", seed=0)
+    theta, x = problem.sample(40, seed=0, device="cpu")
+    at_once = model.log_prob(theta, x[0])
+    monkeypatch.setattr(flows, "FLOATS_AT_ONCE", 7 * flows.TOLD[flow] * 2)
+    assert model._rows_at_once(x[:1]) == 7
+    assert model._rows_at_once(x) == 1
+    assert torch.allclose(model.log_prob(theta, x[0]), at_once, atol=1e-5)
+    assert model.sample(x[0], 40, seed=1).shape == (40, 2)
+
+
+def test_a_spline_of_many_parameters_takes_few_rows_at_a_time() -> None:
+    problem = ds.problems.get("dirichlet_laplace")
+    rows = {
+        flow: ds.ConditionalFlow(problem, flow=flow, device="cpu", seed=0)._rows_at_once(
+            torch.zeros(1, 1, 100)
+        )
+        for flow in FLOWS
+    }
+    # All 2**15 that are right for a few parameters would fill 20 GB.
+    assert rows["nsf"] == 2**22 // (23 * 102)
+    assert rows["maf"] == rows["coupling"] == 2**22 // (2 * 102)
+
+
 def test_an_untrained_flow_is_near_the_latent_normal() -> None:
     """Sanity of the prior transform: the untrained density is close to N(0, I) in latent space."""
     model = flow_of(normal_problem(), "nsf", 0).standardise(seed=0)

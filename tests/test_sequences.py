@@ -18,7 +18,7 @@ from references import KS_ALPHA, ExactModel, small_model
 from scipy import integrate, linalg, signal, stats
 
 import diffsbi_edu as ds
-from diffsbi_edu.problems import AR1, NormalGamma, Problem, StochasticVolatility
+from diffsbi_edu.problems import AR1, NormalGamma, Problem, StochasticVolatility, parts
 from diffsbi_edu.problems.sequences import linear_recurrence
 
 BOTH = {"ar1": AR1((1, 30)), "volatility": StochasticVolatility((1, 30))}
@@ -61,6 +61,18 @@ def test_recurrence_is_scipys_filter(n: int, phi: float, seed: int) -> None:
     ours = linear_recurrence(torch.tensor(noise), torch.tensor(phis)).numpy()
     for row, one, filtered in zip(noise, phis, ours, strict=True):
         assert np.allclose(filtered, signal.lfilter([1], [1, -one], row), atol=1e-10)
+
+
+def test_recurrence_in_blocks_is_the_same_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = torch.randn(23, 40, generator=torch.Generator().manual_seed(0))
+    phi = torch.linspace(-0.99, 0.99, 23)
+    given_noise, at_once = noise.clone(), linear_recurrence(noise, phi)
+    for numbers in (1, 41, 200):
+        monkeypatch.setattr(parts, "IN_CACHE", numbers)
+        assert torch.equal(linear_recurrence(noise, phi), at_once)
+    assert torch.equal(noise, given_noise)
+    assert torch.equal(linear_recurrence(noise, phi, out=noise), at_once)
+    assert torch.equal(noise, at_once)
 
 
 def test_recurrence_refuses_other_shapes() -> None:

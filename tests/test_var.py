@@ -19,6 +19,7 @@ from diffsbi_edu.problems.stationary import (
     ShrunkMinnesota,
     Stationary,
     TanhThenShrink,
+    log_radius,
     radius,
     shrinkings,
     shrunk,
@@ -123,6 +124,37 @@ def test_shrinkings_are_those_of_a_loop(seed: int, size: float, lags: int, serie
         assert count in passed
         assert count == passed[0] or len(passed) > 1
         assert (count == 0) == (numpys_radius(g) < 1)
+
+
+@given(
+    seed=st.integers(0, 2**31), lags=st.integers(1, 4), series=st.integers(1, 5),
+    off=st.floats(-1e-7, 1e-7), size=st.floats(0.0, 1.0),
+)  # fmt: skip
+def test_log_radius_is_near_and_has_the_right_sign(
+    seed: int, lags: int, series: int, off: float, size: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    some = rng.normal(size=(3, lags, series, series)) * size
+    radii = np.array([numpys_radius(g) for g in some])
+    # x_t = Gamma_h x_t−h with all eigenvalues of lag h times r^h has its roots times r: the second
+    # is put next to the border, the third is nothing at all.
+    powers = np.arange(1, lags + 1)[:, None, None]
+    if radii[1] > 1e-3:
+        some[1] *= (np.exp(off) / radii[1]) ** powers
+    some[2] = 0
+    found = log_radius(torch.tensor(some)).numpy()
+    exact = np.array([numpys_radius(g) for g in some])
+    if radii[0] > 1e-3:
+        assert abs(found[0] - np.log(exact[0])) < 1e-3
+    if abs(exact[1] - 1) > 1e-11:
+        assert (found[1] < 0) == (exact[1] < 1)
+    assert found[2] < -1e-3
+
+
+def test_log_radius_computes_eigenvalues_where_powers_cannot_tell() -> None:
+    border = torch.tensor([[[[1.0]]], [[[-1.0]]], [[[1 - 1e-10]]]], dtype=torch.float64)
+    assert log_radius(border)[:2].tolist() == [0.0, 0.0]
+    assert -1.1e-10 < float(log_radius(border)[2]) < -0.9e-10
 
 
 def test_radius_is_numpys() -> None:

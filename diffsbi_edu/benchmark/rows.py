@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -74,6 +75,9 @@ def in_parallel(
         todo: the jobs; with several workers, jobs, results and `work` must be picklable.
         work: what to do with each.
         workers: processes, each computing on one core; one works here, on all of them.
+
+    Raises:
+        ChildProcessError: a worker died; the jobs that had not been given back are lost.
     """
     if workers == 1 or len(todo) < 2:
         for job in todo:
@@ -87,6 +91,12 @@ def in_parallel(
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield waiting.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            f"one of {workers} worker processes was killed from outside, most likely because "
+            "memory ran out. What was finished by then is kept, and the same command goes on from "
+            "there; with fewer workers (--workers 1) it needs less memory."
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

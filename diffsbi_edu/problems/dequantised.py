@@ -9,6 +9,8 @@ import torch
 from torch.distributions import Distribution, NegativeBinomial
 from torch.distributions import constraints as c
 
+from diffsbi_edu.problems.draws import alias_table, whole_numbers
+
 TAIL_SDS = 24.0  # of the table: a negative binomial has less than e^−32 beyond
 
 
@@ -47,10 +49,20 @@ class SpreadNegativeBinomial(Distribution):
         up_to = mass.cumsum(-1).clamp(max=1.0)
         #: P(K = k) and P(K < k) for k = 0, 1, …, (..., counts).
         self.mass, self.below = mass.to(loc), (up_to - mass).clamp_min(0).to(loc)
+        rows = mass.reshape(-1, mass.shape[-1])
+        alike = len(rows) > 0 and bool((rows == rows[0]).all())
+        self._table: tuple[torch.Tensor, torch.Tensor] | None = None
+        if alike:
+            keep, other = alias_table(rows[0])
+            self._table = keep.to(loc), other.to(loc)
         super().__init__(loc.shape, validate_args=False)
 
     def sample(self, sample_shape: Any = ()) -> torch.Tensor:
         """Draws (*sample_shape, *batch_shape)."""
+        if self._table is not None:
+            each = self._extended_shape(torch.Size(sample_shape))
+            whole = whole_numbers(*self._table, each)
+            return whole + torch.rand_like(whole) - 0.5
         shape, success = parameters(self.loc, self.scale)
         law = NegativeBinomial(shape, probs=1 - success, validate_args=False)
         whole = law.sample(torch.Size(sample_shape))

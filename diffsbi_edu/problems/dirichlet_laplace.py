@@ -6,10 +6,11 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch.distributions import Distribution, Exponential, Gamma
+from torch.distributions import Distribution
 from torch.distributions import constraints as c
 
 from diffsbi_edu.problems.base import Problem, one_data_set
+from diffsbi_edu.problems.draws import TabledGamma, exponential
 from diffsbi_edu.problems.shrinkage import ShrinkagePosterior
 
 CONCENTRATION = 1 / math.sqrt(20)
@@ -96,11 +97,13 @@ class DirichletLaplacePrior(Distribution):
     def sample(self, sample_shape: Any = ()) -> torch.Tensor:
         """Draws (*sample_shape, n + 2)."""
         shape = torch.Size(sample_shape)
-        psi = Gamma(self.concentration, torch.full_like(self.concentration, 0.5)).sample(shape)
-        scale = psi * Exponential(torch.ones_like(self.concentration)).sample(shape)
+        half = torch.full_like(self.concentration, 0.5)
+        psi = TabledGamma(self.concentration, half).sample(shape)
+        tau = psi.sum(-1, keepdim=True)
+        means = psi.mul_(exponential(psi)).mul_(torch.randn_like(psi))
         of_sigma = self.concentration.new_tensor(SIGMA_SHAPE)
-        sigma = Gamma(of_sigma, of_sigma).sample((*shape, 1)).rsqrt()
-        return torch.cat([scale * torch.randn_like(scale), psi.sum(-1, keepdim=True), sigma], -1)
+        sigma = TabledGamma(of_sigma, of_sigma).sample((*shape, 1)).rsqrt()
+        return torch.cat([means, tau, sigma], -1)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Not available.

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch.distributions import Gamma, Uniform
-from torch.utils._python_dispatch import _disable_current_modes
 
 from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.product import Product
+from diffsbi_edu.runtime import nothing_random
 
 START = (20.0, 5.0)  # prey and predators at time 0
 END = 30.0  # the last time
@@ -61,7 +61,7 @@ class LotkaVolterra(Problem):
     def _simulator(self, theta: torch.Tensor, n_obs: int) -> torch.Tensor:
         # Nothing is random here: without `randomness_from` looking at each of many thousand small
         # operations they take a third of the time.
-        with _disable_current_modes():
+        with nothing_random():
             counts = populations(theta[:, :4], n_obs).to(theta.dtype)
         first, second = torch.randn(2, len(theta), n_obs, device=theta.device, dtype=theta.dtype)
         r1, r2, rho = theta[:, 4:].T[:, :, None]

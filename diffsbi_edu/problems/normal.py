@@ -56,8 +56,8 @@ class NormalGamma(Problem):
         super().__init__(prior, self._simulator, n_obs=n_obs, name="normal_gamma")
 
     def _simulator(self, theta: torch.Tensor, n_obs: int) -> torch.Tensor:
-        eps = torch.randn(len(theta), n_obs, device=theta.device)
-        return torch.addcmul(theta[:, :1], theta[:, 1:], eps)[..., None]
+        x = torch.randn(len(theta), n_obs, device=theta.device)
+        return torch.addcmul(theta[:, :1], theta[:, 1:], x, out=x)[..., None]
 
     def posterior(self, x_obs: torch.Tensor) -> ConjugatePosterior:
         """The exact posterior given x_obs (N, 1), for any N."""

@@ -12,6 +12,8 @@ from torch.distributions import Distribution
 
 from diffsbi_edu.errors import SimulationError
 
+IN_CACHE = 2**17  # numbers: 512 KiB, of the 1 or 2 MiB that are usual
+
 
 def checked_n_obs(n_obs: Any) -> int | tuple[int, int] | None:
     """n_obs as None, an int, or (low, high).
@@ -51,6 +53,17 @@ def checked_output(x: Any, theta: torch.Tensor) -> torch.Tensor:
         raise SimulationError(f"the simulator must return real numbers, got {x.dtype}.")
     x = x.to(theta.device, torch.float32)
     return x[:, None, :] if x.ndim == 2 else x
+
+
+def in_cache(values: torch.Tensor) -> int:
+    """How many rows of values (B, ...) a processor's own cache holds, and some copies of them.
+
+    Going through a large tensor that many rows at a time spares the way to memory and back at each
+    step. A GPU is the faster the more it has to do at once: there, all.
+    """
+    if values.device.type != "cpu":
+        return max(1, len(values))
+    return max(1, IN_CACHE // max(1, values[:1].numel()))
 
 
 def moved(value: Any, device: torch.device, memo: dict[int, Any] | None = None) -> Any:

@@ -10,6 +10,7 @@ from torch.distributions import Gamma, Independent
 
 from diffsbi_edu.problems.base import Problem
 from diffsbi_edu.problems.counts import checked_counts
+from diffsbi_edu.problems.draws import TabledGamma, poisson
 from diffsbi_edu.problems.posterior import ConjugatePosterior
 from diffsbi_edu.problems.product import Product
 
@@ -54,11 +55,11 @@ class PoissonGamma(Problem):
         self.shape, self.scale = float(shape), float(scale)
         self.theta_names = tuple(f"rate {i + 1}" for i in range(dim))
         self.x_names = tuple(f"count {i + 1}" for i in range(dim))
-        prior = Gamma(torch.full((dim,), self.shape), torch.full((dim,), 1 / self.scale))
+        prior = TabledGamma(torch.full((dim,), self.shape), torch.full((dim,), 1 / self.scale))
         super().__init__(Independent(prior, 1), self._simulator, name="poisson_gamma")
 
     def _simulator(self, theta: torch.Tensor) -> torch.Tensor:
-        return torch.poisson(theta)
+        return poisson(theta)
 
     def posterior(self, x_obs: torch.Tensor) -> ConjugatePosterior:
         """The exact posterior given the counts x_obs (1, D).

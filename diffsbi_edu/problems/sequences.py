@@ -11,7 +11,9 @@ from torch.distributions import Normal, Uniform
 from diffsbi_edu.problems.ar1_posterior import AR1Posterior
 from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.normal import NormalInverseGamma, check_shape_and_rate
+from diffsbi_edu.problems.parts import in_cache
 from diffsbi_edu.problems.product import Product
+from diffsbi_edu.runtime import nothing_random
 
 
 class AR1(Problem):
@@ -60,10 +62,10 @@ class AR1(Problem):
 
     def _simulator(self, theta: torch.Tensor, n_obs: int) -> torch.Tensor:
         mean, phi, sd = theta.T[:, :, None]
-        noise = sd * torch.randn(len(theta), n_obs, device=theta.device)
+        noise = torch.randn(len(theta), n_obs, device=theta.device).mul_(sd)
         # torch's Uniform(−1, 1) returns −1 itself once in 16 million draws.
         noise[:, :1] /= ((1 - phi) * (1 + phi)).clamp_min(2.0**-24).sqrt()
-        return (mean + linear_recurrence(noise, theta[:, 1]))[..., None]
+        return linear_recurrence(noise, theta[:, 1], out=noise).add_(mean)[..., None]
 
     def log_likelihood(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """log p(x | theta) of one data set x (N, 1), at theta (..., 3): shape (...), in float64.
@@ -125,20 +127,22 @@ class StochasticVolatility(Problem):
 
     def _simulator(self, theta: torch.Tensor, n_obs: int) -> torch.Tensor:
         h = self.log_variance(theta, n_obs)
-        return (torch.exp(0.5 * h) * torch.randn_like(h))[..., None]
+        return torch.randn_like(h).mul_(h.mul_(0.5).exp_())[..., None]
 
     @staticmethod
     def log_variance(theta: torch.Tensor, n_obs: int) -> torch.Tensor:
         """Paths of h (B, N) for theta (B, 3)."""
         mu, phi, eta = theta.T[:, :, None]
-        steps = eta * torch.randn(len(theta), n_obs, device=theta.device)
-        return mu + linear_recurrence(steps, phi[:, 0])
+        steps = torch.randn(len(theta), n_obs, device=theta.device).mul_(eta)
+        return linear_recurrence(steps, phi[:, 0], out=steps).add_(mu)
 
     def config(self) -> dict[str, Any]:
         return dict(self._config)
 
 
-def linear_recurrence(noise: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+def linear_recurrence(
+    noise: torch.Tensor, phi: torch.Tensor, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """y (B, N) with y_1 = noise_1 and y_t = phi y_{t−1} + noise_t, in log2 N passes, not N.
 
     After each pass y_t holds the noise of the last d steps, weighted by powers of phi; adding
@@ -147,6 +151,7 @@ def linear_recurrence(noise: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     Args:
         noise: (B, N), time along the last axis.
         phi: (B,), between −1 and 1.
+        out: where y is put; this can be `noise`.
 
     Raises:
         ValueError: shapes that do not match.
@@ -159,10 +164,22 @@ def linear_recurrence(noise: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"noise must be (B, N) and phi (B,), got {tuple(noise.shape)} and {tuple(phi.shape)}."
         )
+    out = torch.empty_like(noise) if out is None else out
+    rows = in_cache(noise)
+    with nothing_random():
+        for some, its, y in zip(noise.split(rows), phi.split(rows), out.split(rows), strict=True):
+            y.copy_(_doubled(some, its))
+    return out
+
+
+def _doubled(noise: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
     y, weight, known = noise, phi[:, None], 1
+    spare = [torch.empty_like(noise), torch.empty_like(noise)]
     while known < noise.shape[1]:
-        longer = torch.empty_like(y)
+        longer = spare.pop()
         longer[:, :known] = y[:, :known]
         torch.addcmul(y[:, known:], weight, y[:, :-known], out=longer[:, known:])
+        if y is not noise:
+            spare.append(y)
         y, weight, known = longer, weight * weight, 2 * known
     return y

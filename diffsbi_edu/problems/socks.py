@@ -10,6 +10,7 @@ from torch.distributions import Beta, Independent
 from diffsbi_edu.problems.base import Problem
 from diffsbi_edu.problems.counts import checked_counts
 from diffsbi_edu.problems.dequantised import SpreadNegativeBinomial, nearest_count
+from diffsbi_edu.problems.draws import binomial
 from diffsbi_edu.problems.socks_posterior import (
     MEAN,
     PROPORTIONS,
@@ -102,5 +103,5 @@ def draws_until_match(pairs: torch.Tensor, singles: torch.Tensor) -> torch.Tenso
     """
     m = pairs.clamp_min(1)
     time = (-torch.expm1(torch.rand_like(m).log() / m)).clamp(0, 1).sqrt()
-    drawn = 2 + torch.binomial(m - 1, 2 * time / (1 + time)) + torch.binomial(singles, time)
+    drawn = 2 + binomial(m - 1, 2 * time / (1 + time)) + binomial(singles, time)
     return torch.where(pairs > 0, drawn, singles + 1)

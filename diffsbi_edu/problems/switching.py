@@ -19,6 +19,7 @@ from torch.distributions import constraints as c
 
 from diffsbi_edu.problems.base import Problem
 from diffsbi_edu.problems.product import Product
+from diffsbi_edu.runtime import nothing_random
 
 ROOT_2 = math.sqrt(2)
 LARGEST_STAY = 0.99  # no regime lasts for more than 100 steps on average
@@ -81,20 +82,24 @@ class MarkovSwitching(Problem):
         """Whether regime 1 rules, (B, N) booleans, for theta (B, 6); no loop over time.
 
         One uniform number u_t decides for either regime what comes next: from regime 1 it is 1 if
-        u_t < stay 1, from regime 2 it is 1 if u_t < 1 − stay 2. Where both say the same, the past
-        is forgotten. So the regime is what was said the last time that both agreed (a running
-        maximum finds when), swapped as often since as each said "the other one".
+        u_t < stay 1, from regime 2 it is 1 if u_t < 1 − stay 2. Counting modulo 2, that makes a
+        linear recurrence, r_t = b_t + a_t r_{t−1}: b_t is what follows regime 2, and a_t is 1 where
+        regime 1 is followed by something else, so that the past counts. As in
+        `sequences.linear_recurrence`, log2 N passes double how far back each step looks.
         """
         stay, back = theta[:, 4:5], 1 - theta[:, 5:6]
         u = torch.rand(len(theta), n_obs, device=theta.device, dtype=theta.dtype)
-        from_1, from_2 = u < stay, u < back
-        # At the start both "agree", on the stationary law.
-        from_1[:, 0] = from_2[:, 0] = u[:, 0] < (back / (1 - stay + back))[:, 0]
-        swaps = (from_2 & ~from_1).cumsum(1, dtype=torch.int32)
-        time = torch.arange(n_obs, device=theta.device, dtype=torch.int32)
-        # 2 t + what was said at t, swapped back to the beginning: in the last bit.
-        said = torch.where(from_1 == from_2, 2 * time + (from_1 ^ (swaps & 1).bool()), 0)
-        return ((said.cummax(1).values ^ swaps) & 1).bool()
+        with nothing_random():
+            regime, weight = u < back, u < stay
+            weight ^= regime
+            # The first is drawn from the stationary law, and has no past.
+            regime[:, 0], weight[:, 0] = u[:, 0] < (back / (1 - stay + back))[:, 0], False
+            known = 1
+            while known < n_obs:
+                regime[:, known:] ^= weight[:, known:] & regime[:, :-known]
+                weight[:, known:] = weight[:, known:] & weight[:, :-known]
+                known *= 2
+        return regime
 
     def config(self) -> dict[str, Any]:
         return dict(self._config)

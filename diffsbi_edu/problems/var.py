@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch.distributions import Gamma, Independent, PowerTransform, TransformedDistribution
-from torch.utils._python_dispatch import _disable_current_modes
 
 from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.product import Product
 from diffsbi_edu.problems.stationary import ShrunkMinnesota, side_by_side
+from diffsbi_edu.runtime import nothing_random
 
 
 class MinnesotaVAR(Problem):
@@ -82,7 +82,7 @@ class MinnesotaVAR(Problem):
         now = x[..., None].unbind(1)
         past = x.flatten(1).unfold(1, p * m, m)[..., None].unbind(1)
         # From here on nothing is random, and nobody need look at each operation to seed it.
-        with _disable_current_modes():
+        with nothing_random():
             for t in range(n_obs):
                 now[p + t].baddbmm_(weights, past[t])
         return x[:, p:]

@@ -38,6 +38,9 @@ class Case:
             summaries are 256 long.
         batch_size: pairs a training step.
         noise_draws, linear_path: of a diffusion with our settings, see there.
+        levels: mean and sd of ln r, r the noise levels that such a diffusion is trained on; None
+            for the default. The narrower posteriors are, beside the prior, the lower the levels
+            that decide on their shape.
         steps: training steps of the paper's public code, at batches of 128.
         in_paper: whether it is one of the paper's thirteen benchmark problems.
     """
@@ -52,6 +55,7 @@ class Case:
     batch_size: int = 512
     noise_draws: int = 1
     linear_path: bool = False
+    levels: tuple[float, float] | None = None
     steps: int = 4_000
     in_paper: bool = True
 
@@ -97,8 +101,9 @@ def _cases() -> dict[str, Case]:
             Case("dirichlet_laplace", "no encoder", in_paper=False),
             sets("g_and_k"),
             sets("normal_gamma"),
-            sets("normal_inverse_wishart", summary=64),
-            series("lotka_volterra", settings=path),
+            # Posteriors of a tenth and of a third of the prior's width.
+            sets("normal_inverse_wishart", summary=64, levels=(-2.7, 1.5)),
+            series("lotka_volterra", settings=path, levels=(-2.3, 1.4)),
             series("markov_switching"),
             series("stochastic_volatility"),
             series("fractional_brownian_motion", settings=path),
@@ -129,7 +134,7 @@ class Method:
         training: arguments of `train`, beyond steps, batch size and seed.
         sampling: arguments of the model's `sample`.
         batch_size: if not the case's own.
-        decoder: whether it takes the case's `noise_draws` and `linear_path`.
+        decoder: whether it takes the case's `noise_draws`, `linear_path` and `levels`.
         paper: whether it takes the paper's summary networks.
         title: what the report calls it.
     """
@@ -149,6 +154,8 @@ class Method:
         settings: dict[str, Any] = {}
         if self.decoder:
             settings = {"noise_draws": case.noise_draws, "linear_path": case.linear_path}
+            if case.levels is not None:
+                settings["schedule"] = EDM(training=LogNormal(*case.levels))
         return self.build(problem, encoder=encoder, seed=seed, device=device, **settings)
 
 

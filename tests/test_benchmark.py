@@ -19,7 +19,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from diffsbi_edu import problems
+from diffsbi_edu import ConditionalDiffusion, problems
 from diffsbi_edu.benchmark import (
     BUDGETS,
     CASES,
@@ -37,6 +37,7 @@ from diffsbi_edu.benchmark.results import COLUMNS, REPEATABLE, write_results
 from diffsbi_edu.benchmark.rows import in_parallel
 from diffsbi_edu.benchmark.run_case import Run, marginal_ks, run_case
 from diffsbi_edu.errors import SimulationError, TrainingDiverged
+from diffsbi_edu.schedules import LogNormal
 
 TINY = Budget("tiny", steps=20, n_sims=100, n_samples=10, observations=1, draws=50)
 NAMES = ["gaussian_2d", "two_moons"]
@@ -91,6 +92,21 @@ def test_methods_with_the_papers_settings_read_series_as_the_paper_does() -> Non
         encoder = method.model(case, problem, 0, "cpu").encoder
         wanted = ("BiLSTM", 256) if name.endswith("_paper") else ("SequenceTransformer", 64)
         assert (type(encoder).__name__, encoder.out_features) == wanted, name
+
+
+def test_noise_levels_are_a_case_s_own_for_our_diffusion_alone() -> None:
+    case = replace(CASES["two_moons"], levels=(-3.0, 1.25))
+    problem = case.build_problem()
+    default = ConditionalDiffusion(problem, device="cpu").schedule
+    ours = SUITE_METHODS["diffusion"].model(case, problem, 0, "cpu").schedule
+    assert ours == replace(default, training=LogNormal(-3.0, 1.25))
+    usual = replace(case, levels=None)
+    assert SUITE_METHODS["diffusion"].model(usual, problem, 0, "cpu").schedule == default
+    papers = SUITE_METHODS["diffusion_paper"]
+    assert (
+        papers.model(case, problem, 0, "cpu").schedule
+        == papers.model(usual, problem, 0, "cpu").schedule
+    )
 
 
 @pytest.mark.parametrize("method", SUITE_METHODS)

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from diffsbi_edu.errors import SimulationError
 
-IN_CACHE = 2**17  # numbers: 512 KiB, of the 1 or 2 MiB that are usual
+IN_CACHE = 2**16  # numbers: 256 KiB, of the 1 or 2 MiB that are usual
 
 
 def checked_n_obs(n_obs: Any) -> int | tuple[int, int] | None:

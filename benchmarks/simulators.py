@@ -3,11 +3,11 @@
     python benchmarks/simulators.py
 
 Either side draws theta from the prior and x given theta; ours does so in batches of a million
-numbers, five in a row, and checks what it returns. What the two NumPy columns are is said in `rivals.py`. With
-`--check` it is first made sure that rivals and ours have the same law: of each number of theta and
-of x (its mean and sd over a data set where it has many observations), the ranks' means and mean
-deviations must agree within 5 standard errors.
-(Some 1,700 comparisons: one check in 1,000 is a false alarm.)
+numbers, five in a row, and checks what it returns. What the two NumPy columns are is said in
+`rivals.py`. With `--check` it is first made sure that rivals and ours have the same law: of each
+number of theta and of x (its mean and sd over a data set where it has many observations), the
+ranks' means and mean deviations must agree within 5 standard errors. (Some 1,700 comparisons: one
+check in 1,000 is a false alarm.)
 """
 
 from __future__ import annotations

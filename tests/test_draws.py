@@ -122,6 +122,24 @@ def test_binomial_numbers(count: int, chance: float) -> None:
     assert_counts(found, stats.binom(count, chance).pmf(np.arange(count + 1)))
 
 
+def test_numbers_that_rounded_probabilities_do_not_pass_end_in_the_tail() -> None:
+    """At u = 1 itself, which sums of float32 numbers often miss: neither endless nor wild."""
+    rate = torch.linspace(0.0, 69.0, 5000)
+    found = draws._inverted([torch.ones(5000), (-rate).exp(), rate])
+    most = torch.tensor(stats.poisson(rate.double().numpy()).isf(1e-15))
+    assert (found <= most + 2 * draws.PASSES).all()
+    count, rare = torch.meshgrid(
+        torch.arange(0.0, 700.0, 7), torch.linspace(0, 0.5, 60), indexing="ij"
+    )
+    none = (count * torch.log1p(-rare)).exp()
+    few = none >= draws.LEAST_NONE
+    count, rare, none = count[few], rare[few], none[few]
+    odds = rare / (1 - rare)
+    found = draws._inverted([torch.ones_like(none), none.clone(), (count + 1) * odds, -odds])
+    most = torch.tensor(stats.binom(count.numpy(), rare.double().numpy()).isf(1e-15))
+    assert (found.minimum(count) <= most + 2 * draws.PASSES).all()
+
+
 def test_torch_is_left_to_complain_about_impossible_laws() -> None:
     with pytest.raises(RuntimeError, match="rate"):
         poisson(torch.tensor([1.0, -1.0]))

@@ -22,8 +22,9 @@ REACH, CELLS = 6.0, 2**13  # of the table of quantiles: sds of z, and how many c
 PASSES = 6  # numbers looked at before those that are done are left out
 #: A least p(0), so that it is no float32 rounded to 0, and few numbers are looked at in vain.
 LEAST_NONE = 1e-30
-#: Uniform numbers end at 1 − 2e-6, so that a sum of rounded probabilities passes them all.
-BELOW_ONE = 1 - 2.0**-19
+#: Uniform numbers end at 1 − 2e-6, so that sums of rounded probabilities pass nearly all of them. A
+#: number that is still left where probabilities have fallen below 1e-9 is taken to be there.
+BELOW_ONE, NEGLIGIBLE = 1 - 2.0**-19, 1e-9
 
 
 class TabledGamma(Gamma):
@@ -139,14 +140,16 @@ def _by_inversion(none: torch.Tensor, a: torch.Tensor | None, b: torch.Tensor) -
 
 def _inverted(columns: list[torch.Tensor]) -> torch.Tensor:
     """How many of p(0), p(1), … the numbers left (n,) hold, of columns left, p, b and perhaps a."""
-    found = _count(columns, 0)
-    rows, known = (columns[0] > 0).nonzero()[:, 0], PASSES
+    found, known = _count(columns, 0), PASSES
+    rows = (columns[0] > 0).nonzero()[:, 0]
     columns = [each.index_select(0, rows) for each in columns]
     while len(rows):
         found.index_add_(0, rows, _count(columns, known))
-        more = (columns[0] > 0).nonzero()[:, 0]
-        rows, known = rows[more], known + PASSES
-        columns = [each.index_select(0, more) for each in columns]
+        known += PASSES
+        left, p, b, *a = columns
+        rising = (b + sum(a) * known) >= known
+        more = ((left > 0) & (rising | (p > NEGLIGIBLE))).nonzero()[:, 0]
+        rows, columns = rows[more], [each.index_select(0, more) for each in columns]
     return found
 
 

@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch.distributions import Distribution, Transform, biject_to
+from torch.distributions import Distribution
 from torch.distributions import constraints as c
 
 from diffsbi_edu.runtime import normal_cdf
@@ -52,13 +52,14 @@ def _largest_eigenvalue(matrix: torch.Tensor) -> torch.Tensor:
     return torch.linalg.eigvals(matrix).abs().amax(-1)
 
 
-def log_radius(coefficients: torch.Tensor) -> torch.Tensor:
+def log_radius(coefficients: torch.Tensor, squarings: int = SQUARINGS) -> torch.Tensor:
     """log of `radius` (B,) for coefficients (B, p, m, m): to some 1e-4, and with the right sign.
 
     Multiplying small matrices is far cheaper than finding their eigenvalues, and the power
     C^k of a matrix of radius rho and size n knows enough of them: |trace C^k| / n ≤ rho^k ≤ any
     norm of C^k (Gelfand's formula). Squaring 16 times makes k = 65,536, and what the bounds leave
-    open of ln rho is 1e-4. Where 0 is among it the eigenvalues are computed after all.
+    open of ln rho is 1e-4 (24 times: 1e-6). Where 0 is among it the eigenvalues are computed after
+    all.
 
     Example:
         >>> slow = torch.tensor([[[[0.999]]], [[[1.001]]]])
@@ -67,14 +68,14 @@ def log_radius(coefficients: torch.Tensor) -> torch.Tensor:
     """
     matrix = companion(coefficients.detach().cpu().double())
     power, log_scale = matrix, matrix.new_zeros(len(matrix))
-    for _ in range(SQUARINGS // AT_A_TIME):
+    for _ in range(squarings // AT_A_TIME):
         size = torch.linalg.matrix_norm(power).clamp_min(1e-300)  # of a power that is 0 as well
         power, log_scale = power / size[:, None, None], log_scale + size.log()
         for _ in range(AT_A_TIME):
             power, log_scale = power @ power, 2 * log_scale
     trace = power.diagonal(dim1=1, dim2=2).sum(-1).abs() / matrix.shape[-1]
     norm = torch.linalg.matrix_norm(power)
-    lower, upper = ((log_scale + end.log()) / 2**SQUARINGS for end in (trace, norm))
+    lower, upper = ((log_scale + end.log()) / 2**squarings for end in (trace, norm))
     found = torch.where(upper < 0, upper, lower)
     unknown = ~((upper < -ROUNDING) | (lower > ROUNDING))  # NaN as well: LAPACK will complain
     if bool(unknown.any()):
@@ -212,37 +213,3 @@ class Stationary(c.Constraint):
         inside = (rows.abs() <= 1).all(-1)  # False for NaN
         safe = torch.where(inside[:, None], rows, 0.0).reshape(-1, *self.shape)
         return (inside & (log_radius(safe).to(rows.device) < 0)).reshape(value.shape[:-1])
-
-
-class TanhThenShrink(Transform):
-    """Coefficients from u: tanh puts them into the box; what is not stationary there is shrunk.
-
-    No simple formula maps R^D onto the stationary region, whose border is where most of the prior
-    lies. So the map does to a network's draws what the prior does to its own. On the stationary
-    region it is one to one, u = artanh(coefficient), and that is what a network is shown; draws
-    that it puts beyond the border are moved inside, by 1 % or little more once it is trained. Their
-    density is counted where the network put them, so that `log_prob` of a model is a little too low
-    near the border.
-    """
-
-    domain, bijective = c.real_vector, True
-    _largest = 1 - 2.0**-24  # in float32 the last number below 1
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.shape, self.codomain = shape, Stationary(shape)
-
-    def _call(self, u: torch.Tensor) -> torch.Tensor:
-        return make_stationary(u.nan_to_num().tanh(), self.shape)
-
-    def _inverse(self, value: torch.Tensor) -> torch.Tensor:
-        return value.clamp(-self._largest, self._largest).atanh()
-
-    def log_abs_det_jacobian(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        near = y.clamp(-self._largest, self._largest)
-        return ((1 - near) * (1 + near)).log().sum(-1)
-
-
-@biject_to.register(Stationary)
-def _tanh_then_shrink(support: Stationary) -> TanhThenShrink:
-    return TanhThenShrink(support.shape)

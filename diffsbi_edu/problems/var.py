@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.distributions import Gamma, Independent, PowerTransform, TransformedDistribution
 
+from diffsbi_edu.problems import border  # noqa: F401  (tells torch the map of the prior's support)
 from diffsbi_edu.problems.base import Problem, one_data_set
 from diffsbi_edu.problems.product import Product
 from diffsbi_edu.problems.stationary import ShrunkMinnesota, side_by_side

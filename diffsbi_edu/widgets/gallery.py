@@ -204,7 +204,8 @@ def _record(problem: str) -> str:
         runs.add(found.runs)
     if not parts:
         return ""
-    number = "1 run" if runs == {1} else f"{min(runs)} runs"
+    number = str(min(runs)) if len(runs) == 1 else f"{min(runs)}–{max(runs)}"
+    number += " run" if runs == {1} else " runs"
     return (
         f"In the suite, after a minute or two of training ({number} of each): "
         + "; ".join(parts)

@@ -12,10 +12,8 @@ STRETCH = 0.04  # how much longer u gets each time that the distance to the bord
 NEAR = 0.006  # the distance, in ln radius, at which that sets in: what one shrinking makes of it
 NEAREST = 1e-6  # distance that float32 coefficients keep
 SQUARINGS = 24  # for radii to 1e-6
-HALVINGS, NEWTON_STEPS = (
-    7,
-    3,
-)  # first with cheap radii, from a bracket of 0.35, then with exact ones
+#: Of the search for s: first with cheap radii, from a bracket of 0.35, then with exact ones.
+HALVINGS, NEWTON_STEPS = 7, 3
 STEP = 1e-4  # along a ray, for a derivative
 USUAL_GROWTH = 0.6  # of ln radius with the length of w, at three lags; 1 at one
 
@@ -25,11 +23,10 @@ class StretchTheBorder(Transform):
 
     Nearly all of the prior lies in a shell, within one shrinking (1 %) of the border beyond which
     series explode. A network's draws are blurred by more than that: half of them would lie beyond
-    the border, and to shrink those makes the average draw too small. (So it was: the share of draws
-    below the truth was 5 % too large for each series' own coefficient.) So the shell is made about
-    as thick as the blur. With
-    w = artanh(coefficients) and d = −ln radius, the distance to the border, u = w e^s is longer
-    than w by
+    the border, and shrinking those makes the average draw too small. (So it was: the truth lay
+    above 55 % of the draws of a series' own coefficient.) So the shell is made about as thick as
+    the blur. With w = artanh(coefficients) and d = −ln radius, the distance to the border,
+    u = w e^s is longer than w by
 
         s = STRETCH · ln(1 + NEAR/d),
 

@@ -37,7 +37,7 @@ def findings(problem: str, path: Path = FILE) -> list[Finding]:
 
     Example:
         >>> [found.method for found in findings("two_moons")]
-        ['diffusion', 'maf']
+        ['diffusion', 'nsf', 'maf', 'coupling']
     """
     return list(_read(path).get(problem, []))
 

@@ -87,7 +87,7 @@ def test_gamma_laws_of_several_shapes_or_wide_numbers_are_right_as_well() -> Non
     assert isinstance(moved(wide, torch.device("cpu")), Gamma)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.01, 0.7, 4.0, 25.0, 45.0, 300.0])
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.7, 4.0, 25.0, 45.0, 66.0, 300.0])
 def test_poisson_numbers(rate: float) -> None:
     found = seeded(lambda: poisson(torch.full((N,), rate)))
     assert_counts(found, stats.poisson(rate).pmf(np.arange(500)))
@@ -138,6 +138,12 @@ def test_numbers_that_rounded_probabilities_do_not_pass_end_in_the_tail() -> Non
     found = draws._inverted([torch.ones_like(none), none.clone(), (count + 1) * odds, -odds])
     most = torch.tensor(stats.binom(count.numpy(), rare.double().numpy()).isf(1e-15))
     assert (found.minimum(count) <= most + 2 * draws.PASSES).all()
+
+
+def test_a_uniform_number_on_the_edge_gives_a_whole_number() -> None:
+    half, one = torch.tensor([0.5]), torch.tensor([1.0])
+    found = draws._inverted([half.clone(), half.clone(), 2 * one, -one])  # Binomial(1, 1/2)
+    assert found.tolist() in ([0.0], [1.0])
 
 
 def test_torch_is_left_to_complain_about_impossible_laws() -> None:

@@ -34,8 +34,8 @@ class StretchTheBorder(Transform):
     searched for along the ray of u. (To float32 there is an end, d = 1e-6: what is beyond it is
     shrunk. Thicker is not better: with STRETCH = 0.1 a diffusion's posteriors came out too wide.)
 
-    The density is exact where the radius is smooth and grows along rays, as it all but always is and
-    does. No gradients go through the search.
+    The density is exact where the radius is smooth and grows along rays, as it all but always is.
+    No gradients go through the search.
 
     Args:
         shape: (p, m, m).

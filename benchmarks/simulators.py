@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--loops", type=int, default=64, help="pairs that the NumPy loops make")
-    parser.add_argument("--numbers", type=int, default=2**20, help="in a batch of ours, about")
+    parser.add_argument("--numbers", type=int, default=2**21, help="in a batch of ours, about")
     parser.add_argument("--only", nargs="+", choices=sorted(RIVALS), default=list(RIVALS))
     parser.add_argument("--check", action="store_true", help="that all three have the same law")
     options = parser.parse_args()

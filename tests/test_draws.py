@@ -122,6 +122,25 @@ def test_binomial_numbers(count: int, chance: float) -> None:
     assert_counts(found, stats.binom(count, chance).pmf(np.arange(count + 1)))
 
 
+def test_the_table_knows_only_what_is_certain() -> None:
+    """Random rates and uniform numbers: looked up or computed, the same number; SciPy agrees."""
+    rng = torch.Generator().manual_seed(3)
+    rate = torch.rand(N, generator=rng) * 24  # some beyond the table
+    bits = torch.randint(2**31, (N,), generator=rng, dtype=torch.int32)
+    u = draws.uniform(bits)
+    assert stats.kstest(u.numpy(), "uniform").pvalue > ALPHA
+    found, rows = draws._looked_up(rate, bits)
+    unknown = torch.zeros(N, dtype=torch.bool)
+    unknown[rows] = True
+    assert 0.05 < unknown[rate < draws.RATES].float().mean() < 0.15
+    assert unknown[rate > draws.RATES].all()
+    known, computed = ~unknown, draws._inverted([u.clone(), (-rate).exp(), rate])
+    assert torch.equal(found[known].float(), computed[known])
+    truth = stats.poisson(rate.double().numpy()).ppf(u.double().numpy())
+    assert (computed.numpy() != truth).mean() < 1e-4  # rounding, on the edge
+    assert (found.numpy() == truth)[known.numpy()].all()
+
+
 def test_numbers_that_rounded_probabilities_do_not_pass_end_in_the_tail() -> None:
     """At u = 1 itself, which sums of float32 numbers often miss: neither endless nor wild."""
     rate = torch.linspace(0.0, 69.0, 5000)

@@ -22,6 +22,7 @@ from diffsbi_edu.schedules import EDM, LogNormal
 
 GROUPS = ("no encoder", "independent data", "sequences", "wider field")
 PAPER_SUMMARY = 256  # length of the paper's summaries
+FLOWS_PAIRS = 256  # a step of a flow that learns alone, its summary network at rest
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Case:
         levels: mean and sd of ln r, r the noise levels that such a diffusion is trained on; None
             for the default. The narrower posteriors are, beside the prior, the lower the levels
             that decide on their shape.
+        finishes: whether the decoder goes on learning alone at the end, on stored summaries: where
+            these cost far more than its own steps.
         steps: training steps of the paper's public code, at batches of 128.
         in_paper: whether it is one of the paper's thirteen benchmark problems.
     """
@@ -56,6 +59,7 @@ class Case:
     noise_draws: int = 1
     linear_path: bool = False
     levels: tuple[float, float] | None = None
+    finishes: bool = False
     steps: int = 4_000
     in_paper: bool = True
 
@@ -79,12 +83,13 @@ class Case:
 def _cases() -> dict[str, Case]:
     sets = partial(
         Case, group="independent data", encoder="DeepSets", batch_size=256, noise_draws=4,
-        steps=10_000,
+        steps=10_000, finishes=True,
     )  # fmt: skip
     # In the time of a BiLSTM's step a transformer over patches makes three to five.
     series = partial(
         Case, group="sequences", encoder="SequenceTransformer", summary=64, batch_size=128,
-        noise_draws=8, steps=10_000, paper_encoder="BiLSTM", paper_settings={"stride": 8},
+        noise_draws=8, steps=10_000, finishes=True, paper_encoder="BiLSTM",
+        paper_settings={"stride": 8},
     )  # fmt: skip
     path = {"stretches": 32}  # for noise about an oscillation
     other = partial(Case, group="wider field", in_paper=False)
@@ -157,6 +162,14 @@ class Method:
             if case.levels is not None:
                 settings["schedule"] = EDM(training=LogNormal(*case.levels))
         return self.build(problem, encoder=encoder, seed=seed, device=device, **settings)
+
+    def finishing(self, case: Case) -> dict[str, Any] | None:
+        """Arguments of `train` for the decoder's steps alone; None where there are none."""
+        if not case.finishes or self.paper:
+            return None
+        # A diffusion takes each pair at several noise levels, a flow once: it can have more pairs.
+        pairs = case.batch_size if self.decoder else FLOWS_PAIRS
+        return {**self.training, "batch_size": pairs, "lr": 3e-3}
 
 
 # The paper's public code: Adam at 1e-3 with cosine decay, batches of 128, no averaged weights; EDM

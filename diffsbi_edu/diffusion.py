@@ -120,19 +120,18 @@ class ConditionalDiffusion(Estimator):
         settings = settings | {"schedule": from_config(settings["schedule"])}
         return cls(problem, encoder, device=device, **settings)
 
-    def loss(
-        self, theta: torch.Tensor, x: torch.Tensor, *, generator: torch.Generator | None = None
+    def loss_given(
+        self, theta: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
         """Mean squared error of the network's prediction: paper, equation 6.
 
         Args:
             theta: parameters (B, D), in the user's units.
-            x: their data (B, N, F).
+            s: summaries (B, S) of their data.
             generator: of noise levels and noise, on theta's device; None for a fresh one.
         """
         if generator is None:
             generator = make_generator(None, theta.device)
-        s = self.summarise(x)
         z = self.to_latent(theta)
         z, s = z.repeat(self.noise_draws, 1), s.repeat(self.noise_draws, 1)
         ratio = self.schedule.training_ratios(len(z), generator)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from diffsbi_edu import checkpoint
 from diffsbi_edu.encoders import Encoder, Identity
+from diffsbi_edu.encoders.base import warn_of_symmetry
 from diffsbi_edu.errors import CheckpointError
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.problems.base import as_observation
@@ -76,7 +76,7 @@ class Estimator(nn.Module):
                     "n_obs."
                 )
             encoder = Identity(self.features, n_obs=trial.shape[1])
-        _warn_of_symmetry(encoder, problem)
+        warn_of_symmetry(encoder, problem.data_kind, problem.name)
         self.encoder = encoder.to(target)
         self.to_latent = ToLatent(problem.prior)
         self.standardise_x = StandardiseData(self.features)
@@ -184,12 +184,18 @@ class Estimator(nn.Module):
         theta = torch.where(inside[..., None], theta, reference)
         return theta.reshape(-1, len(x), theta.shape[-1]), ~inside
 
-    # --- to be filled in by the estimators ---
-
     def loss(
         self, theta: torch.Tensor, x: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """The training loss of a batch theta (B, D), x (B, N, F): a scalar."""
+        """The training loss of a batch theta (B, D), x (B, N, F), in the user's units: a scalar."""
+        return self.loss_given(theta, self.summarise(x), generator=generator)
+
+    # --- to be filled in by the estimators ---
+
+    def loss_given(
+        self, theta: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """The training loss of a batch theta (B, D) and the summaries s (B, S) of its data."""
         raise NotImplementedError
 
     def sample(self, x_obs: torch.Tensor, n: int, *, seed: Seed = None) -> torch.Tensor:
@@ -275,26 +281,3 @@ class Estimator(nn.Module):
         self.load_state_dict(tensors)
         self._units_known = False
         return self
-
-
-def _warn_of_symmetry(encoder: nn.Module, problem: Problem) -> None:
-    """Warn if what the encoder makes of the order of the data is not what the problem says."""
-    assumed, kind = getattr(encoder, "symmetry", None), problem.data_kind
-    name = type(encoder).__name__
-    if (assumed, kind) == ("sequence", "set"):
-        advice = (
-            "has to learn from examples that the order of independent observations means nothing; "
-            "an encoder of symmetry 'set', such as DeepSets, knows"
-        )
-    elif (assumed, kind) == ("set", "sequence"):
-        advice = (
-            "cannot see the order of the steps, which is most of what a series says; use an "
-            "encoder of symmetry 'sequence', such as BiLSTM"
-        )
-    else:
-        return
-    warnings.warn(
-        f"{name} has the symmetry {assumed!r}, but the data of {problem.name!r} are a {kind}: it "
-        f"{advice}.",
-        stacklevel=4,  # whoever builds the estimator
-    )

@@ -115,15 +115,15 @@ class ConditionalFlow(Estimator):
     def settings(self) -> dict[str, Any]:
         return dict(self._settings)
 
-    def loss(
-        self, theta: torch.Tensor, x: torch.Tensor, *, generator: torch.Generator | None = None
+    def loss_given(
+        self, theta: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Mean of −log q(z | s), in nats, of the latent z of theta (B, D) given x (B, N, F).
+        """Mean of −log q(z | s), in nats, of the latent z of theta (B, D) given s (B, S).
 
         `generator` is accepted as everywhere and not used: the loss of a flow has no noise in it.
         """
         z = self.to_latent(theta)
-        log_q: torch.Tensor = self.flow(self.summarise(x)).log_prob(z)
+        log_q: torch.Tensor = self.flow(s).log_prob(z)
         return -log_q.mean()
 
     def sample(self, x_obs: torch.Tensor, n: int, *, seed: Seed = None) -> torch.Tensor:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from diffsbi_edu import checkpoint as files
-from diffsbi_edu.data import FixedData, Simulations
+from diffsbi_edu.data import Simulations
 from diffsbi_edu.errors import CheckpointError, TrainingDiverged
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.runtime import Seed, fresh_seed, make_generator, randomness_from
@@ -88,7 +88,7 @@ class TrainingRun:
     def __init__(
         self,
         model: Estimator,
-        source: Simulations | FixedData,
+        source: Simulations,
         knobs: Knobs,
         plan: dict[str, Any],
         seed: Seed,
@@ -99,9 +99,12 @@ class TrainingRun:
             model.standardise(*source.pilot(), seed=fresh_seed(self.generator))
         source.shuffle_with(fresh_seed(self.generator))
         self.twin = model.training_copy()
+        if source.encoder_rests:
+            self.twin.encoder.requires_grad_(False)
         self.weights, self.gradient = _flatten(self.twin)
-        self.averaged = [p.detach() for p in model.parameters() if p.requires_grad]
-        self.moving = [p.detach() for p in self.twin.parameters() if p.requires_grad]
+        pairs = list(zip(model.parameters(), self.twin.parameters(), strict=True))
+        self.averaged = [mine.detach() for mine, twins in pairs if twins.requires_grad]
+        self.moving = [twins.detach() for _, twins in pairs if twins.requires_grad]
         # What else training moves: the statistics of a BatchNorm, and other states of an encoder.
         self.statistics = list(zip(model.encoder.buffers(), self.twin.encoder.buffers()))
         self.drops_out = any(
@@ -131,7 +134,7 @@ class TrainingRun:
         # A Dropout draws from torch's global state, unless told otherwise.
         seeded = randomness_from(self.generator) if self.drops_out else contextlib.nullcontext()
         with seeded:
-            loss = self.twin.loss(theta, x, generator=self.generator)
+            loss = self.source.loss(self.twin, theta, x, self.generator)
         loss.backward()
         loss, norm = loss.detach(), self.gradient.norm()
         self._check_finite(loss, norm, theta, x)

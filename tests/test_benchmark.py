@@ -119,14 +119,14 @@ def test_every_method_runs(method: str) -> None:
 
 
 def test_a_budget_in_seconds_is_a_number_of_steps() -> None:
-    case, ms = CASES["two_moons"], paces()["two_moons", "diffusion"]
+    case, ms = CASES["two_moons"], paces()["two_moons", "diffusion"].step
     budget = Budget("mine", seconds=6.0)
     assert budget.steps_of(case, "diffusion") == round(6000 / ms)
     twice = replace(budget, encoder_share=2.0)
     assert twice.steps_of(case, "diffusion") == round(6000 / ms)  # no encoder
     sets = CASES["normal_gamma"]
     ratio = twice.steps_of(sets, "diffusion") / budget.steps_of(sets, "diffusion")
-    assert abs(ratio - 2) < 0.01
+    assert abs(ratio - 2) < 0.03  # whole steps, some fifty
     assert BUDGETS["paper"].steps_of(sets, "diffusion") == sets.steps
 
 
@@ -136,7 +136,7 @@ def test_every_pair_has_a_pace() -> None:
 
 
 def test_a_pace_is_measured() -> None:
-    assert 0.1 < measure_pace("two_moons", "diffusion", steps=5) < 1000
+    assert 0.1 < measure_pace("two_moons", "diffusion", steps=5).step < 1000
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,14 +19,23 @@ __all__ = [
     "GROUPS",
     "METHODS",
     "PACE",
+    "PACE_COLUMNS",
+    "SHARES",
     "Budget",
     "Case",
+    "Pace",
     "Method",
+    "finish_of",
     "named",
+    "pace_of",
     "paces",
 ]
 
 PACE = Path(__file__).with_name("pace.csv")
+PACE_COLUMNS = ("ms_per_step", "ms_per_decoder_step", "ms_per_pair")
+#: Of the training time where the decoder goes on alone at the end: joint training, simulating and
+#: summarising what the decoder then learns from, and that.
+SHARES = 0.55, 0.2, 0.25
 
 
 @dataclass(frozen=True)
@@ -70,13 +80,9 @@ class Budget:
         """
         if self.steps is not None:
             return self.steps or case.steps
-        ms = paces().get((case.problem, method))
-        if ms is None:
-            raise ValueError(
-                f"no pace is known of {method!r} on {case.problem!r}, which turns seconds into "
-                "steps: run `python -m diffsbi_edu.benchmark pace`, or use a budget in steps."
-            )
         share = self.encoder_share if case.encoder else 1.0
+        share *= SHARES[0] if METHODS[method].finishing(case) else 1.0
+        ms = pace_of(case, method).step
         return max(20, round(1000 * (self.seconds or 0.0) * share / ms))
 
 
@@ -91,12 +97,55 @@ BUDGETS = {
 }
 
 
+def finish_of(case: Case, method: str, steps: int) -> tuple[int, int] | None:
+    """(summaries, steps) of the decoder alone after so many joint steps, None if there are none.
+
+    Raises:
+        ValueError: the pace of this pair was never measured.
+    """
+    if METHODS[method].finishing(case) is None:
+        return None
+    pace = pace_of(case, method)
+    total = steps * pace.step / SHARES[0]
+    return max(1, round(SHARES[1] * total / pace.pair)), max(
+        1, round(SHARES[2] * total / pace.decoder)
+    )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Milliseconds on one core: a training step, and where the decoder goes on alone at the end, a
+    step of that, and a stored summary with its simulation (NaN elsewhere).
+    """
+
+    step: float
+    decoder: float = math.nan
+    pair: float = math.nan
+
+
 @cache
-def paces(path: Path = PACE) -> dict[tuple[str, str], float]:
-    """(problem, method) → milliseconds a training step on one core, as measured."""
+def paces(path: Path = PACE) -> dict[tuple[str, str], Pace]:
+    """(problem, method) → its pace, as measured."""
     with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        return {(row["problem"], row["method"]): float(row["ms_per_step"]) for row in rows}
+        return {
+            (row["problem"], row["method"]): Pace(*(float(row[c] or "nan") for c in PACE_COLUMNS))
+            for row in csv.DictReader(file)
+        }
+
+
+def pace_of(case: Case, method: str) -> Pace:
+    """The pace of a method on a problem.
+
+    Raises:
+        ValueError: it was never measured.
+    """
+    pace = paces().get((case.problem, method))
+    if pace is None:
+        raise ValueError(
+            f"no pace is known of {method!r} on {case.problem!r}, which turns seconds into "
+            "steps: run `python -m diffsbi_edu.benchmark pace`, or use a budget in steps."
+        )
+    return pace
 
 
 def named(kind: str, names: Sequence[str] | None, known: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from diffsbi_edu.benchmark.cases import CASES, METHODS, Budget
+from diffsbi_edu.benchmark.cases import CASES, METHODS, Budget, finish_of
 from diffsbi_edu.diagnostics.c2st import c2st
 from diffsbi_edu.diagnostics.suite import calibrate
 from diffsbi_edu.errors import NoExactPosterior, TrainingDiverged
@@ -39,7 +39,7 @@ class Run:
         problem: name of a case.
         method: name of a method.
         seed: of weights, simulations and noise.
-        steps: training steps.
+        steps: training steps (those of the decoder alone, at the end, follow from them).
         budget: what to judge it by; its name is kept in the row.
     """
 
@@ -157,13 +157,20 @@ def _judged(run: Run, device: str) -> Result:
     model = method.model(case, problem, run.seed, device)
     batch_size = method.batch_size or case.batch_size
     states = list(train(model, run.steps, batch_size=batch_size, seed=run.seed, **method.training))
+    seconds = states[-1].seconds
+    if finish := finish_of(case, run.method, run.steps):
+        summaries, steps = finish
+        rest = method.finishing(case) or {}
+        # Another seed: other simulations than the first ones that both were trained on.
+        states = list(train(model, steps, summaries=summaries, seed=10_000 + run.seed, **rest))
+        seconds += states[-1].seconds
     asked = _Asked(model, method.sampling)
     found = calibrate(asked, problem, budget.n_sims, budget.n_samples, seed=1)
     sample_seconds = asked.seconds
     failed, made = problem.failures
     result = Result(
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        train_seconds=states[-1].seconds,
+        train_seconds=seconds,
         sample_seconds=sample_seconds,
         last_loss=statistics.fmean(state.loss for state in states[-50:]),
         sbc_ks=float(found.sbc.ks.mean()),

@@ -8,6 +8,7 @@ order is the message.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -152,3 +153,26 @@ def check_heads(width: int, heads: int) -> None:
             f"width must be a multiple of heads, since each head gets width / heads units; got "
             f"width = {width} and heads = {heads}."
         )
+
+
+def warn_of_symmetry(encoder: nn.Module, kind: str | None, problem: str) -> None:
+    """Warn if what the encoder makes of the order of the data is not what the problem says."""
+    assumed = getattr(encoder, "symmetry", None)
+    name = type(encoder).__name__
+    if (assumed, kind) == ("sequence", "set"):
+        advice = (
+            "has to learn from examples that the order of independent observations means nothing; "
+            "an encoder of symmetry 'set', such as DeepSets, knows"
+        )
+    elif (assumed, kind) == ("set", "sequence"):
+        advice = (
+            "cannot see the order of the steps, which is most of what a series says; use an "
+            "encoder of symmetry 'sequence', such as BiLSTM"
+        )
+    else:
+        return
+    warnings.warn(
+        f"{name} has the symmetry {assumed!r}, but the data of {problem!r} are a {kind}: it "
+        f"{advice}.",
+        stacklevel=4,  # whoever builds the estimator
+    )

@@ -75,8 +75,8 @@ class Simulations:
 class Summaries(Simulations):
     """Summaries of many simulations, made once by a model whose summary network rests from then on.
 
-    What a pair costs is its simulation and its summary; its decoder's step costs a tenth of that
-    where data sets are large. Stored, a pair serves many steps, each time with other noise.
+    Where data sets are large, simulating and summarising a batch takes several times as long as the
+    decoder's step with it. Stored, a pair serves many steps, each time with other noise.
 
     Args:
         model: made the summaries, with the weights it has at the first batch.

@@ -113,7 +113,8 @@ def test_each_pair_is_simulated_and_summarised_once() -> None:
     assert torch.allclose(s, model.summarise(exactly(theta)), atol=1e-5)
     # 1,500 draws with replacement miss each of 296 pairs with probability 0.006.
     assert 280 <= len(torch.unique(theta, dim=0)) <= pairs
-    assert theta.mean(0).abs().max() < 0.4 and (theta.std(0) - 1).abs().max() < 0.25
+    assert theta.mean(0).abs().max() < 0.4
+    assert (theta.std(0) - 1).abs().max() < 0.25
 
 
 @pytest.mark.parametrize("stop", [1, 4, 10])
@@ -131,7 +132,7 @@ def test_interrupted_and_resumed_is_uninterrupted(stop: int, tmp_path: Path) -> 
         seen.append(state.loss)
         if state.step == stop:
             break
-    # Another model, another seed: all that counts is in the file, the summary network's weights too.
+    # Another model, another seed: what counts is in the file, the summary network too.
     for state in train(second, 12, seed=9, checkpoint=path, resume=True, **settings):
         seen.append(state.loss)
     assert seen == losses
@@ -217,12 +218,14 @@ def test_a_run_of_the_suite_ends_with_the_decoder_alone(monkeypatch: pytest.Monk
     row = run_case(Run("normal_gamma", "diffusion", 5, 3, tiny))
     assert row["status"] == "ok", row["reason"]
     joint, alone = asked
-    assert "summaries" not in joint and joint["steps"] == 3
+    assert "summaries" not in joint
+    assert joint["steps"] == 3
     assert (alone["summaries"], alone["steps"]) == finish_of(case, "diffusion", 3)
     assert alone["seed"] != joint["seed"]
     asked.clear()
     row = run_case(Run("two_moons", "diffusion", 5, 3, tiny))
-    assert row["status"] == "ok" and len(asked) == 1
+    assert row["status"] == "ok"
+    assert len(asked) == 1
 
 
 def test_the_time_is_shared_as_said() -> None:

@@ -101,8 +101,9 @@ def train(
             `validation_fraction` is held out; training stops once the held-out loss has not
             improved for `patience` epochs (None: never), and the best weights are kept.
         summaries: train the decoder alone, the summary network as it is, on stored summaries of so
-            many fresh simulations. After training both together, which is what a summary network
-            learns by, a decoder that lags behind catches up, at a fraction of the time a step.
+            many fresh simulations (the first step makes them all). After training both together,
+            which is what a summary network learns by, a decoder that lags behind catches up, at a
+            fraction of the time a step.
         seed: of simulations, noise and shuffling; same seed, same machine, same numbers.
         device: where to train; None for where the model is.
         checkpoint: file to save to every `checkpoint_every` steps and when the loop is left.

@@ -2,7 +2,7 @@
 
     python benchmarks/simulators.py
 
-Either side draws theta from the prior and x given theta; ours does so in batches of a million
+Either side draws theta from the prior and x given theta; ours does so in batches of two million
 numbers, five in a row, and checks what it returns. What the two NumPy columns are is said in
 `rivals.py`. With `--check` it is first made sure that rivals and ours have the same law: of each
 number of theta and of x (its mean and sd over a data set where it has many observations), the

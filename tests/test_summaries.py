@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 import diffsbi_edu as ds
-from diffsbi_edu import ConditionalDiffusion, ConditionalFlow, Problem, encoders, fit, train
+from diffsbi_edu import ConditionalDiffusion, ConditionalFlow, Knobs, Problem, encoders, fit, train
 from diffsbi_edu.benchmark.cases import (
     BUDGETS,
     CASES,
@@ -28,6 +28,7 @@ from diffsbi_edu.benchmark.pace import measure_pace, write_paces
 from diffsbi_edu.benchmark.run_case import Run, run_case
 from diffsbi_edu.data import PIECE, Summaries
 from diffsbi_edu.errors import CheckpointError, TrainingDiverged
+from diffsbi_edu.run import TrainingRun
 
 
 def means_problem(noise: float = 1.0) -> Problem:
@@ -67,6 +68,13 @@ def test_the_summary_network_rests_and_the_decoder_learns(estimator: type) -> No
     assert all(p.requires_grad for p in model.parameters())
     fit(model, 5, seed=2, batch_size=32, progress=False)
     assert not same(encoder, copies(model.encoder))
+
+
+def test_the_optimiser_holds_the_decoders_weights_only() -> None:
+    model = with_encoder()
+    plan = {"steps": 5, "warmup": 0, "decay": True}
+    run = TrainingRun(model, Summaries(model, 10), Knobs(), plan, 0)
+    assert run.weights.numel() == sum(p.numel() for p in model.denoiser.parameters())
 
 
 def test_batch_norm_of_a_summary_network_rests_too() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from diffsbi_edu.encoders.base import whole
 from diffsbi_edu.errors import SimulationError
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.problems import Problem
@@ -83,15 +84,14 @@ class Summaries(Simulations):
         pairs: how many simulations.
 
     Raises:
-        ValueError: fewer than 1 pair.
+        ValueError: not a whole number, or fewer than 1 pair.
     """
 
     encoder_rests = True
 
     def __init__(self, model: Estimator, pairs: int) -> None:
         super().__init__(model.problem, model.device)
-        if pairs < 1:
-            raise ValueError(f"summaries, how many to train on, must be at least 1, got {pairs}.")
+        whole(summaries=pairs)
         self._model, self._pairs, self._seed = model, pairs, 0
         self._stored: Pair | None = None
 

@@ -125,8 +125,9 @@ def test_a_budget_in_seconds_is_a_number_of_steps() -> None:
     twice = replace(budget, encoder_share=2.0)
     assert twice.steps_of(case, "diffusion") == round(6000 / ms)  # no encoder
     sets = CASES["normal_gamma"]
-    ratio = twice.steps_of(sets, "diffusion") / budget.steps_of(sets, "diffusion")
-    assert abs(ratio - 2) < 0.03  # whole steps, some fifty
+    long, twice = replace(budget, seconds=60.0), replace(twice, seconds=60.0)  # whole steps
+    ratio = twice.steps_of(sets, "diffusion") / long.steps_of(sets, "diffusion")
+    assert abs(ratio - 2) < 0.01
     assert BUDGETS["paper"].steps_of(sets, "diffusion") == sets.steps
 
 

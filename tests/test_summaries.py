@@ -158,8 +158,9 @@ def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:
 
 def test_impossible_settings() -> None:
     model = small_model()
-    with pytest.raises(ValueError, match="summaries, how many to train on, must be at least 1"):
-        train(model, 5, summaries=0)
+    for wrong in (0, 2.5):
+        with pytest.raises(ValueError, match="summaries must be a whole number of at least 1"):
+            train(model, 5, summaries=wrong)
     data = model.problem.sample(50, seed=0, device="cpu")
     with pytest.raises(ValueError, match="either data or summaries"):
         train(model, 5, summaries=10, data=data)

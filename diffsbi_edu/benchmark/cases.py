@@ -107,9 +107,8 @@ def finish_of(case: Case, method: str, steps: int) -> tuple[int, int] | None:
         return None
     pace = pace_of(case, method)
     total = steps * pace.step / SHARES[0]
-    return max(1, round(SHARES[1] * total / pace.pair)), max(
-        1, round(SHARES[2] * total / pace.decoder)
-    )
+    summaries, alone = SHARES[1] * total / pace.pair, SHARES[2] * total / pace.decoder
+    return max(1, round(summaries)), max(1, round(alone))
 
 
 @dataclass(frozen=True)

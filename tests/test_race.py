@@ -19,6 +19,7 @@ from diffsbi_edu.errors import TrainingDiverged
 from diffsbi_edu.flow import ConditionalFlow
 from diffsbi_edu.problems import Gaussian2D, Problem, WitchsHat
 from diffsbi_edu.widgets import StabilityRace
+from diffsbi_edu.widgets.race import COOLEST
 from diffsbi_edu.widgets.race_picture import Lane, RacePicture
 
 TIMEOUT = 60.0
@@ -132,16 +133,21 @@ def test_turns_are_taken_by_the_clock(make: Any) -> None:
 
 
 def test_learning_rate_falls_along_the_clock(make: Any) -> None:
+    """Each step's rate is the cosine of the time spent before it, however long single steps took."""
     race = make(lr=1e-2)
-    race.run(seconds=0.6)
+    race.run(seconds=1.0)
+    warmup = inspect.signature(ds.train).parameters["warmup"].default
     for racer in race._race.racers:
+        history = racer.trainer.history
+        before = [0.0, *(state.seconds for state in history[:-1])]
         # The warm-up counts steps, and a slow machine may still be in it when the clock runs out.
-        warmup = inspect.signature(ds.train).parameters["warmup"].default
-        warm = [min(1.0, state.step / (warmup + 1)) for state in racer.trainer.history]
-        rates = [s.lr / w for s, w in zip(racer.trainer.history, warm, strict=True)]
-        assert rates[0] == pytest.approx(1e-2)
-        assert rates[-1] < 0.1 * rates[0]
-        assert all(b <= a * (1 + 1e-9) for a, b in zip(rates[:-1], rates[1:], strict=True))
+        warm = [min(1.0, state.step / (warmup + 1)) for state in history]
+        expected = [
+            1e-2 * w * max(0.5 * (1 + math.cos(math.pi * min(1.0, seconds))), COOLEST)
+            for seconds, w in zip(before, warm, strict=True)
+        ]
+        assert [state.lr for state in history] == pytest.approx(expected)
+        assert before[-1] > 0.0  # more than one step: the rate did fall
 
 
 def diverge_at(monkeypatch: pytest.MonkeyPatch, kind: type, step: int) -> None:

@@ -12,7 +12,7 @@ KS_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 
 
 @cache
-def difference_sd(n_sims: int, n_samples: int, repeats: int = 400) -> float:
+def difference_sd(n_sims: int, n_samples: int, repeats: int = 1000) -> float:
     """The sd of the difference of two KS distances: two exact models, one parameter, same data.
 
     Given the truth's posterior quantile, its ranks among the two models' draws are binomial.

@@ -99,23 +99,34 @@ class Report:
     def behind(self) -> dict[str, tuple[float, float]]:
         """Problem → diffusion's mean SBC KS minus the best flow's, and that difference's noise.
 
+        Of the seeds that both were run with, since runs of one seed are judged by the same
+        simulations. The best flow is the one that is furthest ahead, or least behind.
+
         The noise is the standard error were both models exact and the parameters' ranks
         independent of one another: what is smaller than twice that need mean nothing, though with
         dependent ranks, or models that are not exact, larger differences may mean nothing either.
-        All runs are judged by the same simulations, so that only their posterior draws differ: of
-        100 draws, the distances themselves vary 2.4 times as much as their differences do. Runs of
-        one method share the noise behind their draws as well: more seeds do not make this smaller.
         """
         found: dict[str, tuple[float, float]] = {}
         for problem in dict.fromkeys(row["problem"] for row in self.rows):
-            scores = {m: self._mean(problem, m, "sbc_ks") for m in self._methods()}
+            dim = CASES[problem].build_problem().dim
             for own in ("diffusion", "diffusion_paper"):
-                flows = {m: v for m, v in scores.items() if _is_rival(m, own) and math.isfinite(v)}
-                if flows and problem not in found and math.isfinite(scores.get(own, math.nan)):
-                    best = min(flows, key=flows.__getitem__)
-                    noise = self._difference_sd() * CASES[problem].build_problem().dim ** -0.5
-                    found[problem] = scores[own] - flows[best], noise
+                apart = [
+                    (statistics.fmean(gaps), self._difference_sd() / math.sqrt(dim * len(gaps)))
+                    for flow in self._methods() if _is_rival(flow, own)
+                    if (gaps := self._gaps(problem, own, flow))
+                ]  # fmt: skip
+                if apart and problem not in found:
+                    found[problem] = max(apart)
         return found
+
+    def _gaps(self, problem: str, one: str, other: str) -> list[float]:
+        """One method's SBC distance minus another's, for each seed that both were run with."""
+        scores: dict[str, dict[int, float]] = {one: {}, other: {}}
+        for row in self.rows:
+            if row["problem"] == problem and row["method"] in scores and row["status"] == "ok":
+                scores[row["method"]][row["seed"]] = row["sbc_ks"]
+        gaps = [scores[one][seed] - scores[other][seed] for seed in {*scores[one]} & {*scores[other]}]
+        return [gap for gap in gaps if math.isfinite(gap)]
 
     def _difference_sd(self) -> float:
         sims = [row["n_sims"] for row in self.rows]

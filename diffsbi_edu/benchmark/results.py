@@ -11,7 +11,7 @@ from diffsbi_edu.benchmark.cases import CASES, METHODS
 from diffsbi_edu.benchmark.rows import Row, read_rows, write_rows
 from diffsbi_edu.benchmark.run_case import PLACE_FIELDS, RESULT_FIELDS, RUN_FIELDS
 
-FORMAT = 1
+FORMAT = 2
 COLUMNS = ("format", *RUN_FIELDS, *RESULT_FIELDS, *PLACE_FIELDS)
 #: Columns that are the same wherever and whenever a run is made (on one version of torch).
 REPEATABLE = (

@@ -133,7 +133,7 @@ def test_turns_are_taken_by_the_clock(make: Any) -> None:
 
 
 def test_learning_rate_falls_along_the_clock(make: Any) -> None:
-    """Each step's rate is the cosine of the time spent before it, however long single steps took."""
+    """Each step's rate is the cosine of the time spent before it, however long any step took."""
     race = make(lr=1e-2)
     race.run(seconds=1.0)
     warmup = inspect.signature(ds.train).parameters["warmup"].default

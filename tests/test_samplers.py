@@ -89,8 +89,8 @@ CORRELATED = torch.tensor([[0.8, 0.3], [0.3, 0.2]])
 @pytest.mark.statistical
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [("dpm_solver_2m", 100), ("dpm_solver_3m", 50), ("heun", 100), ("euler", 1000), ("euler_maruyama", 1500),
-     ("edm_stochastic", 200)],
+    [("dpm_solver_2m", 100), ("dpm_solver_3m", 50), ("heun", 100), ("euler", 1000),
+     ("euler_maruyama", 1500), ("edm_stochastic", 200)],
 )  # fmt: skip
 def test_samples_have_the_exact_law(name: str, steps: int) -> None:
     """A correlated normal from its ideal denoiser: whitened samples are N(0, I), KS at 1e-4."""

@@ -125,7 +125,8 @@ class Report:
         for row in self.rows:
             if row["problem"] == problem and row["method"] in scores and row["status"] == "ok":
                 scores[row["method"]][row["seed"]] = row["sbc_ks"]
-        gaps = [scores[one][seed] - scores[other][seed] for seed in {*scores[one]} & {*scores[other]}]
+        both = {*scores[one]} & {*scores[other]}
+        gaps = [scores[one][seed] - scores[other][seed] for seed in both]
         return [gap for gap in gaps if math.isfinite(gap)]
 
     def _difference_sd(self) -> float:

@@ -168,9 +168,7 @@ def _judged(run: Run, device: str) -> Result:
         states = list(train(model, steps, summaries=summaries, seed=10_000 + run.seed, **rest))
         seconds += states[-1].seconds
     asked = _Asked(model, method.sampling)
-    found = calibrate(
-        asked, problem, budget.n_sims, budget.n_samples, seed=JUDGE_SEED + run.seed
-    )
+    found = calibrate(asked, problem, budget.n_sims, budget.n_samples, seed=JUDGE_SEED + run.seed)
     sample_seconds = asked.seconds
     failed, made = problem.failures
     result = Result(

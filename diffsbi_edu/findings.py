@@ -20,12 +20,14 @@ class Finding:
         runs: how many; each has a seed of its own.
         sbc_ks: mean Kolmogorov–Smirnov distance of the SBC ranks from uniform.
         c2st: against exact draws; None where there are none.
+        n_sims: simulations behind each SBC distance, on average over the runs.
     """
 
     method: str
     runs: int
     sbc_ks: float
     c2st: float | None
+    n_sims: float
 
 
 def findings(problem: str, path: Path = FILE) -> list[Finding]:
@@ -62,4 +64,5 @@ def _finding(method: str, rows: list[dict[str, str]]) -> Finding:
         len(rows),
         statistics.fmean(float(row["sbc_ks"]) for row in rows),
         statistics.fmean(scores) if scores else None,
+        statistics.fmean(int(row["n_sims"]) for row in rows),
     )

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
-
-#: Mean of the largest gap of a Brownian bridge: of √n times a KS distance from the truth.
-KS_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 
 
 @cache

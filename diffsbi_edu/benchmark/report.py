@@ -14,8 +14,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from diffsbi_edu.benchmark.cases import CASES, METHODS
-from diffsbi_edu.benchmark.noise import KS_MEAN, difference_sd
+from diffsbi_edu.benchmark.noise import difference_sd
 from diffsbi_edu.benchmark.rows import Row
+from diffsbi_edu.diagnostics.sbc import KS_MEAN
 from diffsbi_edu.plots import study
 
 #: Column → (heading of its table, how to print it, what a good value is).

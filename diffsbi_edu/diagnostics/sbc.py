@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,9 @@ from diffsbi_edu.diagnostics.draws import check_draws, own_generator, simulate_a
 from diffsbi_edu.diagnostics.uniformity import combined, holm, jittered, neyman
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import Seed, make_generator
+
+#: Mean of the largest gap of a Brownian bridge: of √n times a KS distance from the truth.
+KS_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -12,6 +13,7 @@ import torch
 
 from diffsbi_edu import problems
 from diffsbi_edu.cases import CASES, GROUPS, METHODS
+from diffsbi_edu.diagnostics.sbc import KS_MEAN
 from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.findings import findings
 from diffsbi_edu.problems import Problem
@@ -196,12 +198,13 @@ def _words(problem: str) -> str:
 
 def _record(problem: str) -> str:
     """What the suite found here, in a sentence; empty if it was never run on this problem."""
-    parts, runs = [], set()
+    parts, runs, exact = [], set(), 0.0
     for found in findings(problem):
         c2st = "" if found.c2st is None else f" and a C2ST of {found.c2st:.2f}"
         title = METHODS[found.method].title if found.method in METHODS else found.method
         parts.append(f"{title}, an SBC distance (KS) of {found.sbc_ks:.3f}{c2st}")
         runs.add(found.runs)
+        exact = KS_MEAN / math.sqrt(found.n_sims)
     if not parts:
         return ""
     number = str(min(runs)) if len(runs) == 1 else f"{min(runs)}–{max(runs)}"
@@ -209,7 +212,7 @@ def _record(problem: str) -> str:
     return (
         f"In the suite, after a minute or two of training ({number} of each): "
         + "; ".join(parts)
-        + ". An exact posterior would have about 0.027 and 0.50."
+        + f". An exact posterior would have about {exact:.3f} and 0.50."
     )
 
 

@@ -38,7 +38,7 @@ def findings(problem: str, path: Path = FILE) -> list[Finding]:
         path: a results file of the suite.
 
     Example:
-        >>> [found.method for found in findings("two_moons")]
+        >>> [found.method for found in findings("socks")]
         ['diffusion', 'nsf', 'maf', 'coupling']
     """
     return list(_read(path).get(problem, []))

@@ -18,25 +18,11 @@ import time
 import torch
 
 from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS, finish_of
+from diffsbi_edu.benchmark.run_case import trained
 from diffsbi_edu.diffusion import ConditionalDiffusion
-from diffsbi_edu.training import train
 
 DATA_SETS, DRAWS = 200, 40
 SOLVERS = ("dpm_solver_2m", "dpm_solver_3m", "heun")
-
-
-def trained(problem: str) -> ConditionalDiffusion:
-    """The suite's diffusion model of a problem, seed 0."""
-    case, method = CASES[problem], METHODS["diffusion"]
-    model = method.model(case, case.build_problem(), 0, "cpu")
-    assert isinstance(model, ConditionalDiffusion)
-    steps = BUDGETS["laptop"].steps_of(case, "diffusion")
-    list(train(model, steps, batch_size=case.batch_size, seed=0, **method.training))
-    if finish := finish_of(case, "diffusion", steps):
-        summaries, steps = finish
-        rest = method.finishing(case) or {}
-        list(train(model, steps, summaries=summaries, seed=10_000, **rest))
-    return model
 
 
 def ends(model: ConditionalDiffusion, x: torch.Tensor, sampler: str, calls: int) -> torch.Tensor:
@@ -53,7 +39,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for problem in options.problems:
-        model = trained(problem)
+        case, steps = CASES[problem], BUDGETS["laptop"].steps_of(CASES[problem], "diffusion")
+        finish = finish_of(case, "diffusion", steps)
+        model, *_ = trained(case, METHODS["diffusion"], steps, finish, seed=0)
+        assert isinstance(model, ConditionalDiffusion)
         _, x = model.problem.sample(DATA_SETS, seed=3, device="cpu")
         truth = ends(model, x, "heun", 400)
         sd = truth.std(0)

@@ -37,7 +37,8 @@ class Case:
         summary: length of the learnt summary.
         paper_encoder, paper_settings: of methods with the paper's settings, if not the same; their
             summaries are 256 long.
-        batch_size: pairs a training step.
+        batch_size: pairs a training step. Without a summary network, a diffusion that noises each
+            of its pairs `noise_draws` times takes as many fewer.
         noise_draws, linear_path: of a diffusion with our settings, see there.
         levels: mean and sd of ln r, r the noise levels that such a diffusion is trained on; None
             for the default. The narrower posteriors are, beside the prior, the lower the levels
@@ -56,7 +57,7 @@ class Case:
     paper_encoder: str | None = None
     paper_settings: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 512
-    noise_draws: int = 1
+    noise_draws: int = 2
     linear_path: bool = False
     levels: tuple[float, float] | None = None
     finishes: bool = False
@@ -137,6 +138,7 @@ class Method:
     Attributes:
         build: (problem, encoder=…, seed=…, device=…) → an untrained model.
         training: arguments of `train`, beyond steps, batch size and seed.
+        alone: those in which the training of the decoder alone, at the end, differs.
         sampling: arguments of the model's `sample`.
         batch_size: if not the case's own.
         decoder: whether it takes the case's `noise_draws`, `linear_path` and `levels`.
@@ -147,6 +149,7 @@ class Method:
     build: Callable[..., Estimator]
     title: str
     training: Mapping[str, Any] = field(default_factory=dict)
+    alone: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-3})
     sampling: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     decoder: bool = False
@@ -163,13 +166,21 @@ class Method:
                 settings["schedule"] = EDM(training=LogNormal(*case.levels))
         return self.build(problem, encoder=encoder, seed=seed, device=device, **settings)
 
+    def pairs(self, case: Case) -> int:
+        """Pairs (theta, x) a training step."""
+        if self.batch_size is not None:
+            return self.batch_size
+        # Where a summary is shared, more noise for each pair comes on top; else in its place.
+        shared = self.decoder and case.encoder is None
+        return case.batch_size // case.noise_draws if shared else case.batch_size
+
     def finishing(self, case: Case) -> dict[str, Any] | None:
         """Arguments of `train` for the decoder's steps alone; None where there are none."""
         if not case.finishes or self.paper:
             return None
         # A diffusion takes each pair at several noise levels, a flow once: it can have more pairs.
         pairs = case.batch_size if self.decoder else FLOWS_PAIRS
-        return {**self.training, "batch_size": pairs, "lr": 3e-3}
+        return {**self.training, "batch_size": pairs, **self.alone}
 
 
 # The paper's public code: Adam at 1e-3 with cosine decay, batches of 128, no averaged weights; EDM
@@ -191,16 +202,15 @@ METHODS: dict[str, Method] = {
         partial(ConditionalDiffusion, width=256, depth=2, sigma_data=0.5, schedule=_IMAGES),
         "diffusion, paper's settings",
         _PAPER,
-        {"sampler": "heun", "steps": 18},
-        128,
+        sampling={"sampler": "heun", "steps": 18},
+        batch_size=128,
         paper=True,
     ),
     "coupling_paper": Method(
         partial(ConditionalFlow, flow="coupling"),
         "coupling flow, paper's settings",
         _PAPER,
-        {},
-        128,
+        batch_size=128,
         paper=True,
     ),
 }

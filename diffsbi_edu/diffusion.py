@@ -17,6 +17,7 @@ from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 from diffsbi_edu.samplers import SolverStep, get_sampler, reverse_process
 from diffsbi_edu.schedules import EDM, NoiseSchedule, as_schedule, from_config
+from diffsbi_edu.training_noise import noised
 
 ROWS_AT_ONCE = 2**16  # rows through the network at a time: bounds memory, not results
 EXACT_DIVERGENCE_DIM = 16
@@ -40,7 +41,7 @@ class ConditionalDiffusion(Estimator):
         prediction: "F" (Karras et al. 2022), "v", "eps" (as in the paper) or "z".
         width, depth: of the residual network.
         sigma_data: sd that the preconditioning assumes of z.
-        noise_draws: noise levels that each pair (theta, x) is trained with at a step. Its summary
+        noise_draws: times that each pair (theta, x) is noised at a step, see `noised`. Its summary
             is computed once: with a slow encoder 8 cost little, and the gradient is less noisy.
         linear_path: a linear path beside the layers, see `ResidualNetwork`: for dozens of
             parameters with nearly normal posteriors, and data without heavy tails.
@@ -133,10 +134,8 @@ class ConditionalDiffusion(Estimator):
         if generator is None:
             generator = make_generator(None, theta.device)
         z = self.to_latent(theta)
-        z, s = z.repeat(self.noise_draws, 1), s.repeat(self.noise_draws, 1)
-        ratio = self.schedule.training_ratios(len(z), generator)
-        eps = torch.randn(z.shape, generator=generator, device=z.device)
-        out = self.denoiser.output(z + ratio * eps, ratio, s)
+        z, ratio, eps = noised(z, self.schedule, self.noise_draws, generator)
+        out = self.denoiser.output(z + ratio * eps, ratio, s.repeat(self.noise_draws, 1))
         return nn.functional.mse_loss(out, self.denoiser.target(z, eps, ratio))
 
     def denoise(

@@ -36,8 +36,9 @@ def measure_pace(problem: str, method: str, steps: int = 24) -> Pace:
     built = case.build_problem()
     with one_core():
         model = how.model(case, built, 0, "cpu")
-        batch_size = how.batch_size or case.batch_size
-        each = _ms(train(model, WARM_UP + steps, batch_size=batch_size, seed=0, **how.training))
+        each = _ms(
+            train(model, WARM_UP + steps, batch_size=how.pairs(case), seed=0, **how.training)
+        )
         kept = each[WARM_UP:]
         step = statistics.median(kept) if built.fixed_n_obs else statistics.fmean(kept)
         rest = how.finishing(case)

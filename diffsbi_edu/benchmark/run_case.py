@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from diffsbi_edu.benchmark.cases import CASES, METHODS, Budget, finish_of
+from diffsbi_edu.benchmark.cases import CASES, METHODS, Budget, Case, Method, finish_of
 from diffsbi_edu.diagnostics.c2st import c2st
 from diffsbi_edu.diagnostics.suite import calibrate
 from diffsbi_edu.errors import NoExactPosterior, TrainingDiverged
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.problems import Problem
-from diffsbi_edu.training import train
+from diffsbi_edu.training import TrainState, train
 
 OBSERVATIONS_SEED = 20240410  # every method is judged at the same data
 # Plus the run's seed: of the calibration checks. Methods of one seed are judged by the same
@@ -154,19 +154,41 @@ class _Asked:
         return draws
 
 
-def _judged(run: Run, device: str) -> Result:
-    case, method, budget = CASES[run.problem], METHODS[run.method], run.budget
-    problem = case.build_problem()
-    model = method.model(case, problem, run.seed, device)
-    batch_size = method.batch_size or case.batch_size
-    states = list(train(model, run.steps, batch_size=batch_size, seed=run.seed, **method.training))
+def trained(
+    case: Case,
+    method: Method,
+    steps: int,
+    finish: tuple[int, int] | None,
+    seed: int,
+    device: str = "cpu",
+) -> tuple[Estimator, list[TrainState], float]:
+    """A model as the suite trains it, the states of the last of its trainings, and the seconds.
+
+    Args:
+        case, method: what is learnt, and how.
+        steps: of training.
+        finish: (summaries, steps) of the decoder alone at the end, see `finish_of`.
+        seed: of weights, simulations and noise.
+        device: where.
+    """
+    model = method.model(case, case.build_problem(), seed, device)
+    pairs = method.pairs(case)
+    states = list(train(model, steps, batch_size=pairs, seed=seed, **method.training))
     seconds = states[-1].seconds
-    if finish := finish_of(case, run.method, run.steps):
+    if finish:
         summaries, steps = finish
         rest = method.finishing(case) or {}
         # Another seed: other simulations than the first ones that both were trained on.
-        states = list(train(model, steps, summaries=summaries, seed=10_000 + run.seed, **rest))
+        states = list(train(model, steps, summaries=summaries, seed=10_000 + seed, **rest))
         seconds += states[-1].seconds
+    return model, states, seconds
+
+
+def _judged(run: Run, device: str) -> Result:
+    case, method, budget = CASES[run.problem], METHODS[run.method], run.budget
+    finish = finish_of(case, run.method, run.steps)
+    model, states, seconds = trained(case, method, run.steps, finish, run.seed, device)
+    problem = model.problem
     asked = _Asked(model, method.sampling)
     found = calibrate(asked, problem, budget.n_sims, budget.n_samples, seed=JUDGE_SEED + run.seed)
     sample_seconds = asked.seconds

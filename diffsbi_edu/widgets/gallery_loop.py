@@ -251,7 +251,7 @@ class GalleryLoop(Loop):
         def make() -> Estimator:
             return method.model(case, problems.get(case.problem), seed, "cpu")
 
-        knobs = Knobs(batch_size=case.batch_size)
+        knobs = Knobs(batch_size=method.pairs(case))
         trainer = Trainer(make, ENDLESS, knobs, seed, decay=False, warmup=0)
         return Racer(method.title, trainer)
 

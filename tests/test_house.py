@@ -37,6 +37,7 @@ FLOORS = {
     "encoders": 1,
     "transforms": 1,
     "denoiser": 2,
+    "training_noise": 2,
     "noised_prior": 2,
     "composed_denoiser": 4,
     "samplers": 3,

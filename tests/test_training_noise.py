@@ -19,14 +19,16 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_every_second_copy_is_mirrored(draws: int) -> None:
     z = torch.randn(5, 3, generator=generator(1))
     copies, ratio, eps = noised(z, EDM(), draws, generator())
-    assert copies.shape == eps.shape == (5 * draws, 3) and ratio.shape == (5 * draws, 1)
+    assert copies.shape == eps.shape == (5 * draws, 3)
+    assert ratio.shape == (5 * draws, 1)
     assert all(torch.equal(part, z) for part in copies.split(5))
     own = (draws + 1) // 2 * 5
     mirrored = draws // 2 * 5
     assert torch.equal(ratio[own:], ratio[:mirrored])
     assert torch.equal(eps[own:], -eps[:mirrored])
     # And those that are not mirrored are all different.
-    assert len(eps[:own].abs().unique()) == 3 * own and len(ratio[:own].unique()) == own
+    assert len(eps[:own].abs().unique()) == 3 * own
+    assert len(ratio[:own].unique()) == own
 
 
 def test_levels_still_cover_their_law_evenly() -> None:

@@ -74,7 +74,7 @@ class Simulations:
 
 
 class Summaries(Simulations):
-    """Summaries of many simulations, made once by a model whose summary network rests from then on.
+    """Latents and summaries of many simulations, made once; the summary network rests from then on.
 
     Where data sets are large, simulating and summarising a batch takes several times as long as the
     decoder's step with it. Stored, a pair serves many steps, each time with other noise.
@@ -100,12 +100,12 @@ class Summaries(Simulations):
         self._seed = seed
 
     def batch(self, size: int, generator: torch.Generator) -> Pair:
-        """theta (size, D) and s (size, S) of random ones of the stored pairs."""
+        """z (size, Dz) and s (size, S) of random ones of the stored pairs."""
         if self._stored is None:
             self._stored = self._made()
-        theta, s = self._stored
+        z, s = self._stored
         rows = torch.randint(len(s), (size,), generator=generator, device=self.device)
-        return theta[rows], s[rows]
+        return z[rows], s[rows]
 
     def _made(self) -> Pair:
         generator = make_generator(self._seed, self.device)
@@ -114,16 +114,16 @@ class Summaries(Simulations):
         with torch.no_grad():
             for size in sizes:
                 theta, x = self.problem.sample(size, seed=generator, device=self.device)
-                pairs.append((theta, self._model.summarise(x)))
-        theta, s = (torch.cat(each) for each in zip(*pairs, strict=True))
-        return theta, s
+                pairs.append((self._model.to_latent(theta), self._model.summarise(x)))
+        z, s = (torch.cat(each) for each in zip(*pairs, strict=True))
+        return z, s
 
     def loss(
-        self, model: Estimator, theta: torch.Tensor, s: torch.Tensor, generator: torch.Generator
+        self, model: Estimator, z: torch.Tensor, s: torch.Tensor, generator: torch.Generator
     ) -> torch.Tensor:
-        return model.loss_given(theta, s, generator=generator)
+        return model.loss_given(z, s, generator=generator)
 
-    def check(self, theta: torch.Tensor, s: torch.Tensor) -> None:
+    def check(self, z: torch.Tensor, s: torch.Tensor) -> None:
         """Nothing to check: the simulations were when they were made."""
 
     def describe(self) -> dict[str, Any]:

@@ -122,18 +122,17 @@ class ConditionalDiffusion(Estimator):
         return cls(problem, encoder, device=device, **settings)
 
     def loss_given(
-        self, theta: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
+        self, z: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
         """Mean squared error of the network's prediction: paper, equation 6.
 
         Args:
-            theta: parameters (B, D), in the user's units.
+            z: latents (B, Dz) of the parameters, `to_latent(theta)`.
             s: summaries (B, S) of their data.
-            generator: of noise levels and noise, on theta's device; None for a fresh one.
+            generator: of noise levels and noise, on z's device; None for a fresh one.
         """
         if generator is None:
-            generator = make_generator(None, theta.device)
-        z = self.to_latent(theta)
+            generator = make_generator(None, z.device)
         z, ratio, eps = noised(z, self.schedule, self.noise_draws, generator)
         out = self.denoiser.output(z + ratio * eps, ratio, s.repeat(self.noise_draws, 1))
         return nn.functional.mse_loss(out, self.denoiser.target(z, eps, ratio))

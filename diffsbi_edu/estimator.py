@@ -188,14 +188,14 @@ class Estimator(nn.Module):
         self, theta: torch.Tensor, x: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
         """The training loss of a batch theta (B, D), x (B, N, F), in the user's units: a scalar."""
-        return self.loss_given(theta, self.summarise(x), generator=generator)
+        return self.loss_given(self.to_latent(theta), self.summarise(x), generator=generator)
 
     # --- to be filled in by the estimators ---
 
     def loss_given(
-        self, theta: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
+        self, z: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """The training loss of a batch theta (B, D) and the summaries s (B, S) of its data."""
+        """The training loss of a batch of latents z (B, Dz) and summaries s (B, S)."""
         raise NotImplementedError
 
     def sample(self, x_obs: torch.Tensor, n: int, *, seed: Seed = None) -> torch.Tensor:

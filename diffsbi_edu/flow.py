@@ -116,13 +116,12 @@ class ConditionalFlow(Estimator):
         return dict(self._settings)
 
     def loss_given(
-        self, theta: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
+        self, z: torch.Tensor, s: torch.Tensor, *, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Mean of −log q(z | s), in nats, of the latent z of theta (B, D) given s (B, S).
+        """Mean of −log q(z | s), in nats, of latents z (B, Dz) given summaries s (B, S).
 
         `generator` is accepted as everywhere and not used: the loss of a flow has no noise in it.
         """
-        z = self.to_latent(theta)
         log_q: torch.Tensor = self.flow(s).log_prob(z)
         return -log_q.mean()
 

@@ -106,9 +106,9 @@ def test_each_pair_is_simulated_and_summarised_once() -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Watched(ConditionalDiffusion):
-        def loss_given(self, theta: torch.Tensor, s: torch.Tensor, **kw: Any) -> torch.Tensor:
-            seen.append((theta, s))
-            return super().loss_given(theta, s, **kw)
+        def loss_given(self, z: torch.Tensor, s: torch.Tensor, **kw: Any) -> torch.Tensor:
+            seen.append((self.to_latent.inverse(z), s))
+            return super().loss_given(z, s, **kw)
 
     model = Watched(problem, width=8, depth=1, device="cpu", seed=0).standardise(seed=0)
     calls.clear()

@@ -23,7 +23,8 @@ from diffsbi_edu.diagnostics.suite import calibrate
 from diffsbi_edu.errors import NoExactPosterior, TrainingDiverged
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.problems import Problem
-from diffsbi_edu.training import TrainState, train
+from diffsbi_edu.run import TrainState
+from diffsbi_edu.training import train
 
 OBSERVATIONS_SEED = 20240410  # every method is judged at the same data
 # Plus the run's seed: of the calibration checks. Methods of one seed are judged by the same

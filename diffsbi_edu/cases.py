@@ -22,7 +22,9 @@ from diffsbi_edu.schedules import EDM, LogNormal
 
 GROUPS = ("no encoder", "independent data", "sequences", "wider field")
 PAPER_SUMMARY = 256  # length of the paper's summaries
-FLOWS_PAIRS = 256  # a step of a flow that learns alone, its summary network at rest
+# A step of a decoder that learns alone, its summary network at rest; and how often each is noised:
+# with nothing to share, more steps say more than more noise in each.
+ALONE_PAIRS, ALONE_DRAWS = 256, 2
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Case:
         summary: length of the learnt summary.
         paper_encoder, paper_settings: of methods with the paper's settings, if not the same; their
             summaries are 256 long.
-        batch_size: pairs a training step. Without a summary network, a diffusion that noises each
-            of its pairs `noise_draws` times takes as many fewer.
+        batch_size: pairs a training step. Where summaries cost little (not `finishes`), a diffusion,
+            which noises each pair `noise_draws` times, takes as many fewer.
         noise_draws, linear_path: of a diffusion with our settings, see there.
         levels: mean and sd of ln r, r the noise levels that such a diffusion is trained on; None
             for the default. The narrower posteriors are, beside the prior, the lower the levels
@@ -170,17 +172,15 @@ class Method:
         """Pairs (theta, x) a training step."""
         if self.batch_size is not None:
             return self.batch_size
-        # Where a summary is shared, more noise for each pair comes on top; else in its place.
-        shared = self.decoder and case.encoder is None
-        return case.batch_size // case.noise_draws if shared else case.batch_size
+        # Where a costly summary is shared, more noise for each pair comes on top; else in its place.
+        instead = self.decoder and not case.finishes
+        return case.batch_size // case.noise_draws if instead else case.batch_size
 
     def finishing(self, case: Case) -> dict[str, Any] | None:
         """Arguments of `train` for the decoder's steps alone; None where there are none."""
         if not case.finishes or self.paper:
             return None
-        # A diffusion takes each pair at several noise levels, a flow once: it can have more pairs.
-        pairs = case.batch_size if self.decoder else FLOWS_PAIRS
-        return {**self.training, "batch_size": pairs, **self.alone}
+        return {**self.training, "batch_size": ALONE_PAIRS, **self.alone}
 
 
 # The paper's public code: Adam at 1e-3 with cosine decay, batches of 128, no averaged weights; EDM

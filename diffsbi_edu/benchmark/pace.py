@@ -19,6 +19,8 @@ from tqdm.auto import tqdm
 from diffsbi_edu.benchmark.cases import CASES, METHODS, PACE, PACE_COLUMNS, Pace, paces
 from diffsbi_edu.benchmark.rows import write_rows
 from diffsbi_edu.benchmark.run_case import one_core
+from diffsbi_edu.cases import ALONE_DRAWS
+from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.run import TrainState
 from diffsbi_edu.training import train
 
@@ -44,6 +46,8 @@ def measure_pace(problem: str, method: str, steps: int = 24) -> Pace:
         rest = how.finishing(case)
         if rest is None:
             return Pace(step)
+        if isinstance(model, ConditionalDiffusion):
+            model.noise_draws = ALONE_DRAWS
         first, *each = _ms(train(model, WARM_UP + steps, summaries=STORED, seed=0, **rest))
     decoder = statistics.median(each[WARM_UP - 1 :])
     return Pace(step, decoder, (first - decoder) / STORED)

@@ -39,7 +39,7 @@ class Case:
         summary: length of the learnt summary.
         paper_encoder, paper_settings: of methods with the paper's settings, if not the same; their
             summaries are 256 long.
-        batch_size: pairs a training step. Where summaries cost little (not `finishes`), a diffusion,
+        batch_size: pairs a training step. Where summaries cost little (no `finishes`), a diffusion,
             which noises each pair `noise_draws` times, takes as many fewer.
         noise_draws, linear_path: of a diffusion with our settings, see there.
         levels: mean and sd of ln r, r the noise levels that such a diffusion is trained on; None
@@ -172,7 +172,7 @@ class Method:
         """Pairs (theta, x) a training step."""
         if self.batch_size is not None:
             return self.batch_size
-        # Where a costly summary is shared, more noise for each pair comes on top; else in its place.
+        # Where a costly summary is shared, more noise for each pair is on top; else in its place.
         instead = self.decoder and not case.finishes
         return case.batch_size // case.noise_draws if instead else case.batch_size
 

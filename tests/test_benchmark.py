@@ -35,7 +35,7 @@ from diffsbi_edu.benchmark.cases import paces
 from diffsbi_edu.benchmark.pace import measure_pace
 from diffsbi_edu.benchmark.results import COLUMNS, REPEATABLE, write_results
 from diffsbi_edu.benchmark.rows import in_parallel
-from diffsbi_edu.benchmark.run_case import Run, marginal_ks, run_case
+from diffsbi_edu.benchmark.run_case import Run, marginal_ks, run_case, trained
 from diffsbi_edu.errors import SimulationError, TrainingDiverged
 from diffsbi_edu.schedules import LogNormal
 
@@ -107,6 +107,39 @@ def test_noise_levels_are_a_case_s_own_for_our_diffusion_alone() -> None:
         papers.model(case, problem, 0, "cpu").schedule
         == papers.model(usual, problem, 0, "cpu").schedule
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "pairs", "rows"),
+    [
+        ("two_moons", "diffusion", 256, 512),  # each pair noised twice, at the same cost
+        ("slcp", "diffusion", 256, 512),  # its summary costs next to nothing
+        ("two_moons", "nsf", 512, 512),
+        ("two_moons", "diffusion_paper", 128, 128),
+        ("g_and_k", "diffusion", 256, 1024),  # a summary is shared by four
+        ("g_and_k", "maf", 256, 256),
+    ],
+)
+def test_more_noise_takes_the_place_of_pairs_unless_summaries_are_dear(
+    name: str, method: str, pairs: int, rows: int
+) -> None:
+    case, how = CASES[name], SUITE_METHODS[method]
+    assert how.pairs(case) == pairs
+    model = how.model(case, case.build_problem(), 0, "cpu")
+    draws = model.noise_draws if isinstance(model, ConditionalDiffusion) else 1
+    assert pairs * draws == rows
+
+
+def test_the_decoder_alone_takes_more_and_smaller_steps() -> None:
+    """256 pairs, of a diffusion noised twice each, whatever it was with the summary network."""
+    case = replace(CASES["g_and_k"], noise_draws=6)
+    model, states, seconds = trained(case, SUITE_METHODS["diffusion"], 2, (40, 3), 0)
+    assert isinstance(model, ConditionalDiffusion)
+    assert model.noise_draws == 2
+    assert [state.step for state in states] == [1, 2, 3]
+    assert seconds > states[-1].seconds  # both trainings count
+    assert SUITE_METHODS["maf"].finishing(case) == SUITE_METHODS["diffusion"].finishing(case)
+    assert SUITE_METHODS["diffusion"].finishing(CASES["two_moons"]) is None
 
 
 @pytest.mark.parametrize("method", SUITE_METHODS)

@@ -20,14 +20,16 @@ class Finding:
         runs: how many; each has a seed of its own.
         sbc_ks: mean Kolmogorov–Smirnov distance of the SBC ranks from uniform.
         c2st: against exact draws; None where there are none.
-        n_sims: simulations behind each SBC distance, on average over the runs.
+        n_sims, n_samples: simulations behind each SBC distance, and draws for each; the most over
+            the runs.
     """
 
     method: str
     runs: int
     sbc_ks: float
     c2st: float | None
-    n_sims: float
+    n_sims: int
+    n_samples: int
 
 
 def findings(problem: str, path: Path = FILE) -> list[Finding]:
@@ -64,5 +66,6 @@ def _finding(method: str, rows: list[dict[str, str]]) -> Finding:
         len(rows),
         statistics.fmean(float(row["sbc_ks"]) for row in rows),
         statistics.fmean(scores) if scores else None,
-        statistics.fmean(int(row["n_sims"]) for row in rows),
+        max(int(row["n_sims"]) for row in rows),
+        max(int(row["n_samples"]) for row in rows),
     )

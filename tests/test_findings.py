@@ -11,7 +11,7 @@ from diffsbi_edu.benchmark.results import read_results
 from diffsbi_edu.cases import CASES, METHODS
 from diffsbi_edu.findings import FILE, findings
 
-HEAD = "problem,method,seed,status,sbc_ks,c2st,n_sims\n"
+HEAD = "problem,method,seed,status,sbc_ks,c2st,n_sims,n_samples\n"
 
 
 def test_the_record_is_a_results_file_of_the_suite() -> None:
@@ -36,12 +36,12 @@ def test_every_problem_has_a_record(problem: str) -> None:
 def test_averages_leave_out_what_did_not_end(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(
-        HEAD + "a,maf,0,ok,0.02,nan,400\na,maf,1,ok,0.04,nan,400\na,maf,2,diverged,9,9,0\n"
-        "a,nsf,0,ok,1,0.6,100\n"
+        HEAD + "a,maf,0,ok,0.02,nan,400,30\na,maf,1,ok,0.04,nan,400,30\n"
+        "a,maf,2,diverged,9,9,0,0\na,nsf,0,ok,1,0.6,100,25\n"
     )
     maf, nsf = findings("a", path)
     assert (maf.method, maf.runs, maf.c2st) == ("maf", 2, None)
     assert maf.sbc_ks == pytest.approx(0.03)
-    assert (maf.n_sims, nsf.n_sims) == (400, 100)
+    assert (maf.n_sims, maf.n_samples, nsf.n_sims, nsf.n_samples) == (400, 30, 100, 25)
     assert (nsf.sbc_ks, nsf.c2st) == (1.0, 0.6)
     assert findings("b", path) == []

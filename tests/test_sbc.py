@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from references import normal_problem
 from scipy import stats
 
-from diffsbi_edu.diagnostics import SBCResult, sbc, spikes
+from diffsbi_edu.diagnostics import SBCResult, exact_ks, sbc, spikes
+from diffsbi_edu.diagnostics.sbc import KS_MEAN
 
 PROBLEM = normal_problem()  # prior N(0, I), x = theta + 0.5 noise: posterior N(0.8 x, 0.2 I)
 SIMS, DRAWS = 2000, 99
@@ -85,12 +86,27 @@ def test_ks_is_the_largest_gap_of_two_step_functions(ranks: list[int]) -> None:
 
 
 @pytest.mark.statistical
-def test_mean_ks_of_exact_posteriors_is_what_the_docstring_says() -> None:
-    """0.87 / sqrt(n): the mean of the Kolmogorov distribution; lattices are a little below."""
+@pytest.mark.parametrize(("n_sims", "n_samples"), [(1000, 100), (1000, 25), (150, 9)])
+def test_mean_ks_of_exact_posteriors(n_sims: int, n_samples: int) -> None:
+    """Means of 2,000 and 4,000 distances with an sd of a third of them differ by 5 % in 1e-7."""
     draws = torch.Generator().manual_seed(0)
-    ranks = torch.randint(0, 101, (1000, 2000), generator=draws)
-    mean = float(SBCResult(ranks, 100).ks.mean())
-    assert 0.025 < mean < 0.0276
+    ranks = torch.randint(0, n_samples + 1, (n_sims, 2000), generator=draws)
+    mean = float(SBCResult(ranks, n_samples).ks.mean())
+    assert mean == pytest.approx(exact_ks(n_sims, n_samples), rel=0.05)
+    # Few draws have few places for the largest gap: the continuous law's mean is above all of them,
+    # and with 25 draws too far to stand for it.
+    assert mean < KS_MEAN / n_sims**0.5
+    assert (mean < 0.9 * KS_MEAN / n_sims**0.5) == (n_samples < 30)
+
+
+def test_with_endless_draws_it_is_kolmogorovs_mean() -> None:
+    assert exact_ks(1_000_000, 3000, 1000) == pytest.approx(KS_MEAN / 1000, rel=0.05)
+
+
+@pytest.mark.parametrize("numbers", [(0, 9), (100, 0), (100, 9, 0)])
+def test_an_exact_distance_needs_numbers(numbers: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        exact_ks(*numbers)
 
 
 def test_ties_are_broken_at_random() -> None:

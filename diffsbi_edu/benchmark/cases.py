@@ -49,7 +49,7 @@ class Budget:
         steps: training steps instead; 0 for those of the paper's public code.
         encoder_share: how many times longer a run with a summary network may train.
         n_sims, n_samples: of the calibration checks. Many simulations and few draws tell more than
-            the reverse: what an exact posterior's SBC distance is, falls with the former alone.
+            the reverse: what an exact posterior's SBC distance is, falls with the former.
         observations, draws: at which C2ST against exact draws is measured, and how many draws.
     """
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from diffsbi_edu.benchmark.cases import CASES, METHODS
 from diffsbi_edu.benchmark.noise import difference_sd
 from diffsbi_edu.benchmark.rows import Row
-from diffsbi_edu.diagnostics.sbc import KS_MEAN
+from diffsbi_edu.diagnostics.sbc import KS_MEAN, exact_ks
 from diffsbi_edu.plots import study
 
 #: Column → (heading of its table, how to print it, what a good value is).
@@ -131,9 +131,7 @@ class Report:
         return [gap for gap in gaps if math.isfinite(gap)]
 
     def _difference_sd(self) -> float:
-        sims = [row["n_sims"] for row in self.rows]
-        draws = [row.get("n_samples", 0) for row in self.rows]
-        return difference_sd(max(100, *sims), max(10, *draws))
+        return difference_sd(*self._judged_by())
 
     def markdown(self, figures: str | None = None) -> str:
         """The report in Markdown; `figures` is the folder of the figures' PNG files, or None."""
@@ -230,11 +228,13 @@ class Report:
         return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
 
     def _exact_ks(self) -> float:
-        return KS_MEAN * self._root_sims()
+        return exact_ks(*self._judged_by())
 
-    def _root_sims(self) -> float:
-        """1/√n, for n simulations of SBC."""
-        return max(100, *(row["n_sims"] for row in self.rows)) ** -0.5
+    def _judged_by(self) -> tuple[int, int]:
+        """Simulations of SBC, and draws for each."""
+        sims = [row["n_sims"] for row in self.rows]
+        draws = [row.get("n_samples", 0) for row in self.rows]
+        return max(100, *sims), max(10, *draws)
 
     def _exact_marginal(self) -> float:
         return KS_MEAN * (2 / max(10, *(row["draws"] for row in self.rows))) ** 0.5

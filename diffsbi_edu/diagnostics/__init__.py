@@ -20,7 +20,7 @@ from diffsbi_edu.diagnostics.linear_truth import LinearTruth
 from diffsbi_edu.diagnostics.local_c2st import LocalC2STResult, local_c2st
 from diffsbi_edu.diagnostics.mmd import MMDResult, mmd
 from diffsbi_edu.diagnostics.predictive import PredictiveResult, posterior_predictive
-from diffsbi_edu.diagnostics.sbc import SBCResult, compare_ranks, sbc
+from diffsbi_edu.diagnostics.sbc import SBCResult, compare_ranks, exact_ks, sbc
 from diffsbi_edu.diagnostics.score import ScoreResult, log_score
 from diffsbi_edu.diagnostics.spikes import spikes
 from diffsbi_edu.diagnostics.spoilt import Error, Spoilt
@@ -54,6 +54,7 @@ __all__ = [
     "compare_ranks",
     "contraction",
     "discriminative_calibration",
+    "exact_ks",
     "expected_coverage",
     "follow_bound",
     "kl_bound",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -13,7 +12,7 @@ import torch
 
 from diffsbi_edu import problems
 from diffsbi_edu.cases import CASES, GROUPS, METHODS
-from diffsbi_edu.diagnostics.sbc import KS_MEAN
+from diffsbi_edu.diagnostics.sbc import exact_ks
 from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.findings import findings
 from diffsbi_edu.problems import Problem
@@ -204,7 +203,7 @@ def _record(problem: str) -> str:
         title = METHODS[found.method].title if found.method in METHODS else found.method
         parts.append(f"{title}, an SBC distance (KS) of {found.sbc_ks:.3f}{c2st}")
         runs.add(found.runs)
-        exact = KS_MEAN / math.sqrt(found.n_sims)
+        exact = exact_ks(found.n_sims, found.n_samples)
     if not parts:
         return ""
     number = str(min(runs)) if len(runs) == 1 else f"{min(runs)}–{max(runs)}"
@@ -234,9 +233,10 @@ def _table(scores: list[Score], room: Room) -> str:
     notes = [room.why_not]
     judged = next((s.sbc for s in scores if s.sbc is not None), None)
     if judged is not None:
+        exact = exact_ks(len(judged.ranks), judged.n_samples)
         notes.append(
             f"KS: mean over parameters, {len(judged.ranks)} simulations; an exact posterior would "
-            f"have about {0.87 / len(judged.ranks) ** 0.5:.3f}. C2ST: 0.5 is perfect, 1 hopeless."
+            f"have about {exact:.3f}. C2ST: 0.5 is perfect, 1 hopeless."
         )
     rows = "".join(f"<tr>{line}</tr>" for line in lines)
     said = "".join(f"<p>{escape(note)}</p>" for note in notes if note)

@@ -22,6 +22,7 @@ from diffsbi_edu import checkpoint as files
 from diffsbi_edu.data import Simulations
 from diffsbi_edu.errors import CheckpointError, TrainingDiverged
 from diffsbi_edu.estimator import Estimator
+from diffsbi_edu.muon import Muon, matrices_first
 from diffsbi_edu.runtime import Seed, fresh_seed, make_generator, randomness_from
 
 
@@ -101,7 +102,13 @@ class TrainingRun:
         self.twin = model.training_copy()
         if source.encoder_rests:
             self.twin.encoder.requires_grad_(False)
-        self.weights, self.gradient = _flatten(self.twin)
+        matrices = plan.get("optimiser") == "muon"
+        self.weights, self.gradient, shapes = _flatten(self.twin, matrices)
+        self.muon = Muon(self.weights, self.gradient, shapes) if shapes else None
+        # What is left for Adam: all, or the end of the vector.
+        length = sum(map(math.prod, shapes))
+        self.rest = nn.Parameter(self.weights[length:])
+        self.rest.grad = self.gradient[length:]
         pairs = list(zip(model.parameters(), self.twin.parameters(), strict=True))
         self.averaged = [mine.detach() for mine, twins in pairs if twins.requires_grad]
         self.moving = [twins.detach() for _, twins in pairs if twins.requires_grad]
@@ -110,9 +117,7 @@ class TrainingRun:
         self.drops_out = any(
             isinstance(m, _DropoutNd) or getattr(m, "dropout", None) for m in model.modules()
         )
-        self.optimiser = torch.optim.Adam(
-            [self.weights], lr=knobs.lr, betas=(0.9, 0.99), fused=True
-        )
+        self.optimiser = torch.optim.Adam([self.rest], lr=knobs.lr, betas=(0.9, 0.99), fused=True)
         self.step, self.seconds, self.pairs = 0, 0.0, 0
         self.finite = torch.ones((), dtype=torch.bool, device=model.device)
 
@@ -141,6 +146,8 @@ class TrainingRun:
         self.gradient.mul_((knobs.clip / (norm + 1e-12)).clamp(max=1.0))
         self.optimiser.param_groups[0]["lr"] = lr = self.learning_rate()
         self.optimiser.step()
+        if self.muon is not None:
+            self.muon.step(lr)
         self._average()
         self.step += 1
         self.pairs += len(theta)
@@ -165,19 +172,18 @@ class TrainingRun:
 
         On the CPU the numbers are at hand. On a GPU, waiting for them would empty its queue at
         every step; the optimiser is told, on the device, to skip a non-finite step (the mechanism
-        of mixed-precision training), and the flag is read every 50 steps.
+        of mixed-precision training), and the flag is read every 50 steps. Muon knows no such
+        flag; beside its products, waiting is little.
         """
         finite = torch.isfinite(loss) & torch.isfinite(norm)
-        if self.model.device.type == "cpu":
-            if not finite:
-                self.diverged(float(loss))
-            return
-        self.finite &= finite
-        self.optimiser.found_inf = (~self.finite).float()  # type: ignore[attr-defined]
-        self.optimiser.grad_scale = None  # type: ignore[attr-defined]
-        if self.step % 50 == 49 or self.step + 1 == self.plan["steps"]:
-            if self.finite:
+        if self.model.device.type != "cpu" and self.muon is None:
+            self.finite &= finite
+            self.optimiser.found_inf = (~self.finite).float()  # type: ignore[attr-defined]
+            self.optimiser.grad_scale = None  # type: ignore[attr-defined]
+            if self.step % 50 != 49 and self.step + 1 != self.plan["steps"]:
                 return
+            finite = self.finite
+        if not finite:
             self.source.check(theta, x)
             self.diverged(float(loss))
 
@@ -197,7 +203,7 @@ class TrainingRun:
         return {**self.model.describe(), "plan": self.plan, "source": self.source.describe()}
 
     def save(self, path: str | Path) -> None:
-        moments = self.optimiser.state[self.weights]
+        moments = self.optimiser.state[self.rest]
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.source.best_weights.items()}
         tensors |= {
@@ -207,6 +213,8 @@ class TrainingRun:
             "adam_step": moments["step"],
             "generator": self.generator.get_state(),
         }
+        if self.muon is not None:
+            tensors["momentum"] = self.muon.momentum
         header = {
             "kind": "training run",
             "run": self._matching(),
@@ -240,11 +248,13 @@ class TrainingRun:
         model = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         self.model.restore(model, path)
         self.twin.load_state_dict(model)  # buffers; the weights follow
-        self.weights.data.copy_(tensors["weights"])
+        self.weights.copy_(tensors["weights"])
+        if self.muon is not None:
+            self.muon.momentum.copy_(tensors["momentum"])
         best = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
         self.source.restore(header["source"], best)
         device = self.model.device
-        self.optimiser.state[self.weights] = {
+        self.optimiser.state[self.rest] = {
             "step": tensors["adam_step"].to(device),
             "exp_avg": tensors["moment_1"].to(device),
             "exp_avg_sq": tensors["moment_2"].to(device),
@@ -253,8 +263,14 @@ class TrainingRun:
         self.step, self.seconds, self.pairs = header["progress"]
 
 
-def _flatten(module: nn.Module) -> tuple[nn.Parameter, torch.Tensor]:
-    """Make the trainable weights and their gradients views of one vector each."""
+def _flatten(
+    module: nn.Module, matrices: bool
+) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, int, int]]]:
+    """Make the trainable weights and their gradients views of one vector each.
+
+    Returns:
+        weights and gradient, and (count, rows, columns) of the `matrices` at their start, if asked.
+    """
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the model has no trainable weights (requires_grad is off everywhere).")
@@ -263,12 +279,15 @@ def _flatten(module: nn.Module) -> tuple[nn.Parameter, torch.Tensor]:
             "all weights must share one dtype and device; call encoder.float() and let the model "
             "move it."
         )
-    weights = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]))
-    weights.grad = gradient = torch.zeros_like(weights)
+    shapes: list[tuple[int, int, int]] = []
+    if matrices:
+        parameters, shapes = matrices_first(parameters)
+    weights = torch.cat([p.detach().reshape(-1) for p in parameters])
+    gradient = torch.zeros_like(weights)
     sizes = [p.numel() for p in parameters]
-    for p, w, g in zip(parameters, weights.data.split(sizes), gradient.split(sizes), strict=True):
+    for p, w, g in zip(parameters, weights.split(sizes), gradient.split(sizes), strict=True):
         p.data, p.grad = w.view_as(p), g.view_as(p)
-    return weights, gradient
+    return weights, gradient, shapes
 
 
 def _plain(value: Any) -> Any:

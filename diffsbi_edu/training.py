@@ -23,6 +23,7 @@ import torch
 from tqdm.auto import tqdm
 
 from diffsbi_edu.data import FixedData, Simulations, Summaries
+from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.run import Knobs, TrainingRun, TrainState
 from diffsbi_edu.runtime import Seed, resolve_device
@@ -30,6 +31,7 @@ from diffsbi_edu.runtime import Seed, resolve_device
 # Between two updates of the bar. In a notebook each is three messages, of which 2,000 can wait for
 # a reader that reads only when the cell is done (as nbval's does): at tqdm's own pace, one minute.
 BAR_SECONDS = 0.5
+OPTIMISERS = "adam", "muon"
 
 
 class History(list[TrainState]):
@@ -73,6 +75,7 @@ def train(
     lr: float = 6e-3,
     warmup: int = 100,
     decay: bool = True,
+    optimiser: str = "adam",
     clip: float = 1.0,
     ema: float = 0.99,
     knobs: Knobs | None = None,
@@ -88,8 +91,9 @@ def train(
 ) -> Iterator[TrainState]:
     """Train `model`; yields a `TrainState` after every step, the model usable at each.
 
-    Adam, with a linear warm-up and a cosine decay of the learning rate to 0, clipped gradients and
-    averaged weights. Data are simulated afresh at every step, or drawn from a fixed set.
+    Adam (or Muon), with a linear warm-up and a cosine decay of the learning rate to 0, clipped
+    gradients and averaged weights. Data are simulated afresh at every step, or drawn from a fixed
+    set.
 
     Args:
         model: the estimator; trained in place.
@@ -97,6 +101,9 @@ def train(
         batch_size, lr, clip, ema: see `Knobs`; pass `knobs` instead to change them on the way.
         warmup: steps over which the learning rate rises, at most a tenth of `steps`.
         decay: whether the learning rate falls to 0 along a cosine.
+        optimiser: "adam"; or "muon", which moves weight matrices by `Muon` and the rest by Adam: a
+            step teaches more and takes longer. It pays where steps are dear, as with a summary
+            network over many observations, and hardly elsewhere.
         data: a fixed budget (theta (M, D), x (M, N, F) or (M, F)) instead of the simulator. A share
             `validation_fraction` is held out; training stops once the held-out loss has not
             improved for `patience` epochs (None: never), and the best weights are kept.
@@ -111,7 +118,7 @@ def train(
             `Knobs` than before it warns, and goes on with the new ones).
 
     Raises:
-        ValueError: impossible settings.
+        ValueError: impossible settings, an unknown optimiser.
         SimulationError: the simulator, or `data`, is unusable (NaN, infinite, wrong shapes).
         TrainingDiverged: the loss became NaN or infinite; the model keeps its last good weights.
         CheckpointError: `resume` from a file of another model or other settings.
@@ -132,6 +139,8 @@ def train(
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}.")
     if warmup < 0:
         raise ValueError(f"warmup must be at least 0 steps, got {warmup}.")
+    if optimiser not in OPTIMISERS:
+        raise unknown_name("optimiser", optimiser, OPTIMISERS)
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=…, the file to go on from.")
     knobs = knobs or Knobs(lr=lr, batch_size=batch_size, clip=clip, ema=ema)
@@ -149,7 +158,9 @@ def train(
         )
     else:
         source = Simulations(model.problem, model.device)
-    plan = {"steps": steps, "warmup": min(warmup, steps // 10), "decay": decay}
+    plan: dict[str, Any] = {"steps": steps, "warmup": min(warmup, steps // 10), "decay": decay}
+    if optimiser != "adam":  # left out, so that older checkpoints are still of the same run
+        plan["optimiser"] = optimiser
     run = TrainingRun(model, source, knobs, plan, seed)
     if resume and Path(str(checkpoint)).is_file():
         run.restore(str(checkpoint))

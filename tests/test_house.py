@@ -31,6 +31,7 @@ FLOORS = {
     "checkpoint": -1,
     "problems": 0,
     "levels": 0,
+    "muon": 0,
     "bijections": 0,
     "standardise": 0,
     "schedules": 1,

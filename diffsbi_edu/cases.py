@@ -45,8 +45,9 @@ class Case:
         levels: mean and sd of ln r, r the noise levels that such a diffusion is trained on; None
             for the default. The narrower posteriors are, beside the prior, the lower the levels
             that decide on their shape.
-        finishes: whether the decoder goes on learning alone at the end, on stored summaries: where
-            these cost far more than its own steps.
+        finishes: whether summaries cost far more than the decoder's own steps. Methods with our
+            settings then take an optimiser that learns more a step (`Muon`), and at the end the
+            decoder goes on learning alone, on stored summaries.
         steps: training steps of the paper's public code, at batches of 128.
         in_paper: whether it is one of the paper's thirteen benchmark problems.
     """
@@ -175,6 +176,12 @@ class Method:
         # Where a costly summary is shared, more noise for each pair is on top; else in its place.
         instead = self.decoder and not case.finishes
         return case.batch_size // case.noise_draws if instead else case.batch_size
+
+    def arguments(self, case: Case) -> dict[str, Any]:
+        """Arguments of `train`, beyond steps and seed."""
+        dear = case.finishes and not self.paper
+        optimiser = {"optimiser": "muon"} if dear else {}
+        return {"batch_size": self.pairs(case), **optimiser, **self.training}
 
     def finishing(self, case: Case) -> dict[str, Any] | None:
         """Arguments of `train` for the decoder's steps alone; None where there are none."""

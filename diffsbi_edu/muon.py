@@ -18,8 +18,13 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 NARROW = 16
+# What is taken for zero, in a matrix of norm 1 and in a running mean of gradients. Of a unit that
+# has fallen silent the mean decays for ever, and a CPU takes up to fifty times as long for products
+# of numbers too small for their format.
+NEGLIGIBLE, VANISHED = 1e-12, 1e-30
 MOMENTUM = 0.95
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
 #: Root mean square of an update, at a learning rate of one: what is usual for Adam's.
@@ -48,7 +53,7 @@ def orthogonalised(g: torch.Tensor, iterations: int = 5) -> torch.Tensor:
     a, b, c = NEWTON_SCHULZ
     tall = g.shape[1] > g.shape[2]
     x = g.mT if tall else g
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    x = F.hardshrink(x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7), NEGLIGIBLE)
     for _ in range(iterations):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -98,6 +103,7 @@ class Muon:
     def step(self, lr: float) -> None:
         """Move every matrix by an update of root mean square 0.2 · lr, as Adam's would about be."""
         self.momentum.lerp_(self._gradient, 1 - MOMENTUM)
+        self.momentum.copy_(F.hardshrink(self.momentum, VANISHED))
         ahead = self._gradient.lerp(self.momentum, MOMENTUM)  # Nesterov's look ahead
         parts = zip(self._weights.split(self._sizes), ahead.split(self._sizes), self._shapes)
         for weights, update, shape in parts:

@@ -94,6 +94,28 @@ def test_an_update_has_the_size_it_promises() -> None:
     assert float(weights.square().mean().sqrt()) == pytest.approx(0.5 * UPDATE_RMS, rel=0.2)
 
 
+def test_a_silent_unit_leaves_no_denormal_numbers() -> None:
+    """A mean that decays for ever would get stuck at 10⁻⁴⁴, where CPUs are fifty times slower."""
+    gradient = normal(2 * 32 * 32)
+    muon = Muon(torch.zeros(2 * 32 * 32), gradient, [(2, 32, 32)])
+    muon.step(0.1)
+    gradient.view(2, 32, 32)[:, :9] = 0.0
+    smallest = []
+    for _ in range(2500):
+        muon.step(0.1)
+        m = muon.momentum.abs()
+        smallest.append(float(m[m > 0].min()))
+    assert min(smallest) > 1e-31
+    assert (muon.momentum.view(2, 32, 32)[:, :9] == 0).all()
+    assert (muon.momentum.view(2, 32, 32)[:, 9:] != 0).all()
+    # Within: a row 10⁻¹⁵ of the others' size would have products of 10⁻³⁰ and less, and so on.
+    g = normal(1, 32, 32)
+    rest = orthogonalised(g * (torch.arange(32) >= 5)[:, None])
+    g[:, :5] *= 1e-15
+    assert torch.allclose(orthogonalised(g), rest, atol=1e-6)
+    assert (orthogonalised(g)[:, :5] == 0).all()
+
+
 # ------------------------------------------------------------------------------ the training loop
 
 

@@ -106,10 +106,7 @@ def finish_of(case: Case, method: str, steps: int) -> tuple[int, int] | None:
     """
     if METHODS[method].finishing(case) is None:
         return None
-    pace = pace_of(case, method)
-    total = steps * pace.step / SHARES[0]
-    summaries, alone = SHARES[1] * total / pace.pair, SHARES[2] * total / pace.decoder
-    return max(1, round(summaries)), max(1, round(alone))
+    return pace_of(case, method).finish(steps)
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,12 @@ class Pace:
     step: float
     decoder: float = math.nan
     pair: float = math.nan
+
+    def finish(self, steps: int) -> tuple[int, int]:
+        """(summaries, steps) of the decoder alone that so many joint steps leave the time for."""
+        total = steps * self.step / SHARES[0]
+        summaries, alone = SHARES[1] * total / self.pair, SHARES[2] * total / self.decoder
+        return max(1, round(summaries)), max(1, round(alone))
 
 
 @cache

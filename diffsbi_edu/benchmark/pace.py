@@ -16,7 +16,15 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from diffsbi_edu.benchmark.cases import CASES, METHODS, PACE, PACE_COLUMNS, Pace, paces
+from diffsbi_edu.benchmark.cases import (
+    CASES,
+    METHODS,
+    PACE,
+    PACE_COLUMNS,
+    Method,
+    Pace,
+    paces,
+)
 from diffsbi_edu.benchmark.rows import write_rows
 from diffsbi_edu.benchmark.run_case import one_core
 from diffsbi_edu.cases import ALONE_DRAWS
@@ -29,18 +37,16 @@ COLUMNS = ("problem", "method", *PACE_COLUMNS)
 STORED = 2048  # summaries whose making is timed
 
 
-def measure_pace(problem: str, method: str, steps: int = 24) -> Pace:
-    """The pace of a method on a problem, on one core.
+def measure_pace(problem: str, method: str | Method, steps: int = 24) -> Pace:
+    """The pace of a method, by name or as it is, on a problem, on one core.
 
     Where the number of observations is random, short and long batches both count, in the mean.
     """
-    case, how = CASES[problem], METHODS[method]
+    case, how = CASES[problem], METHODS[method] if isinstance(method, str) else method
     built = case.build_problem()
     with one_core():
         model = how.model(case, built, 0, "cpu")
-        each = _ms(
-            train(model, WARM_UP + steps, batch_size=how.pairs(case), seed=0, **how.training)
-        )
+        each = _ms(train(model, WARM_UP + steps, seed=0, **how.arguments(case)))
         kept = each[WARM_UP:]
         step = statistics.median(kept) if built.fixed_n_obs else statistics.fmean(kept)
         rest = how.finishing(case)

@@ -175,8 +175,7 @@ def trained(
         device: where.
     """
     model = method.model(case, case.build_problem(), seed, device)
-    pairs = method.pairs(case)
-    states = list(train(model, steps, batch_size=pairs, seed=seed, **method.training))
+    states = list(train(model, steps, seed=seed, **method.arguments(case)))
     seconds = states[-1].seconds
     if finish:
         summaries, steps = finish

@@ -22,8 +22,8 @@ from diffsbi_edu.schedules import EDM, LogNormal
 
 GROUPS = ("no encoder", "independent data", "sequences", "wider field")
 PAPER_SUMMARY = 256  # length of the paper's summaries
-# A step of a decoder that learns alone, its summary network at rest; and how often each is noised:
-# with nothing to share, more steps say more than more noise in each.
+# A step of a decoder that learns alone, its summary network at rest; and how often a diffusion's
+# pairs are noised: with no summary to share, more pairs say more than more noise in each.
 ALONE_PAIRS, ALONE_DRAWS = 256, 2
 
 
@@ -152,7 +152,7 @@ class Method:
     build: Callable[..., Estimator]
     title: str
     training: Mapping[str, Any] = field(default_factory=dict)
-    alone: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-3})
+    alone: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-3, "optimiser": "muon"})
     sampling: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     decoder: bool = False
@@ -200,7 +200,11 @@ _IMAGES = EDM(0.002, 80.0, training=LogNormal(-1.2, 1.2))
 METHODS: dict[str, Method] = {
     # With the same calls of the network as the default solver, draws nearer to the model's own law.
     "diffusion": Method(
-        ConditionalDiffusion, "diffusion", sampling={"sampler": "dpm_solver_3m"}, decoder=True
+        ConditionalDiffusion,
+        "diffusion",
+        alone={"batch_size": 512, "optimiser": "muon"},
+        sampling={"sampler": "dpm_solver_3m"},
+        decoder=True,
     ),
     "nsf": Method(partial(ConditionalFlow, flow="nsf"), "spline flow (NSF)"),
     "maf": Method(partial(ConditionalFlow, flow="maf"), "autoregressive flow (MAF)"),

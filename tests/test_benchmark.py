@@ -131,15 +131,27 @@ def test_more_noise_takes_the_place_of_pairs_unless_summaries_are_dear(
 
 
 def test_the_decoder_alone_takes_more_and_smaller_steps() -> None:
-    """256 pairs, of a diffusion noised twice each, whatever it was with the summary network."""
+    """A diffusion's pairs noised twice each, whatever it was with the summary network."""
     case = replace(CASES["g_and_k"], noise_draws=6)
     model, states, seconds = trained(case, SUITE_METHODS["diffusion"], 2, (40, 3), 0)
     assert isinstance(model, ConditionalDiffusion)
     assert model.noise_draws == 2
     assert [state.step for state in states] == [1, 2, 3]
     assert seconds > states[-1].seconds  # both trainings count
-    assert SUITE_METHODS["maf"].finishing(case) == SUITE_METHODS["diffusion"].finishing(case)
     assert SUITE_METHODS["diffusion"].finishing(CASES["two_moons"]) is None
+
+
+def test_muon_where_summaries_are_dear_and_nowhere_else() -> None:
+    for case in CASES.values():
+        for name, method in SUITE_METHODS.items():
+            dear = case.finishes and not method.paper
+            assert (method.arguments(case).get("optimiser") == "muon") == dear, (case, name)
+            assert ((method.finishing(case) or {}).get("optimiser") == "muon") == dear
+    case, flow = CASES["g_and_k"], SUITE_METHODS["maf"]
+    assert flow.arguments(case) == {"batch_size": 256, "optimiser": "muon"}
+    # One method's own settings win, as in the studies of benchmarks/.
+    slow = replace(flow, training={"optimiser": "adam", "lr": 1e-3})
+    assert slow.arguments(case) == {"batch_size": 256, "optimiser": "adam", "lr": 1e-3}
 
 
 @pytest.mark.parametrize("method", SUITE_METHODS)

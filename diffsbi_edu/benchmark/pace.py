@@ -66,13 +66,25 @@ def _ms(states: Iterable[TrainState]) -> list[float]:
 
 
 def write_paces(
-    problems: Sequence[str], methods: Sequence[str], path: Path = PACE, *, progress: bool = True
+    problems: Sequence[str],
+    methods: Sequence[str],
+    path: Path = PACE,
+    *,
+    rounds: int = 3,
+    progress: bool = True,
 ) -> None:
-    """Measure the pace of each pair and put it into the table, beside those of other pairs."""
+    """Measure the pace of each pair and put it into the table, beside those of other pairs.
+
+    A machine's speed wanders by a third within minutes: so each is the best of several rounds, and
+    in each round the methods of a problem come one after another.
+    """
     table = dict(paces(path)) if path.exists() else {}
     pairs = [(p, m) for p in problems for m in methods]
-    for pair in tqdm(pairs, disable=not progress, unit="pair", mininterval=0.5):
-        table[pair] = measure_pace(*pair)
+    measured: dict[tuple[str, str], list[Pace]] = {pair: [] for pair in pairs}
+    for pair in tqdm(pairs * rounds, disable=not progress, unit="pair", mininterval=0.5):
+        measured[pair].append(measure_pace(*pair))
+    for pair, found in measured.items():
+        table[pair] = Pace(*map(min, zip(*map(astuple, found))))
     paces.cache_clear()
     order = {name: i for i, name in enumerate([*CASES, *METHODS])}
     pairs = sorted(table, key=lambda pair: tuple(order.get(name, -1) for name in pair))

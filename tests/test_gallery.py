@@ -16,7 +16,7 @@ from PIL import Image
 from test_widgets import all_widgets, randomly, threads, until
 
 from diffsbi_edu import plots, problems
-from diffsbi_edu.cases import CASES, GROUPS
+from diffsbi_edu.cases import CASES, GROUPS, METHODS
 from diffsbi_edu.diagnostics.sbc import SBCResult, compare_ranks
 from diffsbi_edu.findings import findings
 from diffsbi_edu.widgets import Gallery
@@ -165,6 +165,18 @@ def test_they_train_by_turns_and_stand_still_when_paused(make: Any) -> None:
     assert (steps(gallery), gallery.image.picture) == (made, shown)
     gallery.buttons["start"].click()
     until(lambda: steps(gallery)[0] > made[0], TIMEOUT)
+
+
+@pytest.mark.parametrize(("name", "matrices"), [("normal_gamma", True), ("two_moons", False)])
+def test_they_train_as_in_the_suite(make: Any, name: str, matrices: bool) -> None:
+    """By Muon where summaries are dear, and with the suite's batches."""
+    gallery = press(short(make(name)), "start")
+    assert len(gallery._loop.racers) == 2
+    for racer, method in zip(gallery._loop.racers, ("diffusion", "nsf"), strict=True):
+        trainer, expected = racer.trainer, METHODS[method].arguments(CASES[name])
+        assert trainer.knobs.batch_size == expected.pop("batch_size")
+        assert trainer._settings == {"decay": False, "warmup": 0} | expected
+        assert ("optimiser" in expected) == matrices
 
 
 def test_another_problem_in_the_middle_of_training(make: Any) -> None:

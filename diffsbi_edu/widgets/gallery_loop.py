@@ -251,8 +251,9 @@ class GalleryLoop(Loop):
         def make() -> Estimator:
             return method.model(case, problems.get(case.problem), seed, "cpu")
 
-        knobs = Knobs(batch_size=method.pairs(case))
-        trainer = Trainer(make, ENDLESS, knobs, seed, decay=False, warmup=0)
+        settings = method.arguments(case)
+        knobs = Knobs(batch_size=settings.pop("batch_size"))
+        trainer = Trainer(make, ENDLESS, knobs, seed, decay=False, warmup=0, **settings)
         return Racer(method.title, trainer)
 
     # --- frames ---

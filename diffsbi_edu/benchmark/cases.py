@@ -92,7 +92,7 @@ BUDGETS = {
     budget.name: budget
     for budget in (
         Budget("quick", seconds=10.0, n_sims=1000, n_samples=25, observations=2, draws=1000),
-        Budget("laptop", seconds=60.0, encoder_share=1.7),
+        Budget("laptop", seconds=48.0, encoder_share=2.125),
         Budget("paper", steps=0),
     )
 }

@@ -7,8 +7,8 @@ than `NARROW` rows or columns), stay with Adam.
 
 Sources: K. Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks", with
 the Newton–Schulz coefficients given there; the size of an update, J. Liu et al. (2025), arXiv
-2502.16982, Eq. 4. `torch.optim.Muon` multiplies in bfloat16, one matrix at a time, which takes ten
-times as long on a CPU that has to emulate it (see benchmarks/RESULTS.md).
+2502.16982, Eq. 4. `torch.optim.Muon` multiplies in bfloat16, one matrix at a time, which takes
+fourteen times as long on a CPU that has to emulate it (see benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations

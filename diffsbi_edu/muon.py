@@ -1,4 +1,4 @@
-"""Muon: an optimiser for weight matrices, which learns in fewer steps where each step is dear.
+"""Muon: an optimiser for weight matrices, which learns more in a step.
 
 Adam measures every weight's gradient by itself. Muon takes a layer's gradient as the matrix it is
 and, of the update, makes every singular value about one: directions that the data seldom excite are
@@ -7,7 +7,7 @@ than `NARROW` rows or columns), stay with Adam.
 
 Sources: K. Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks", with
 the Newton–Schulz coefficients given there; the size of an update, J. Liu et al. (2025), arXiv
-2502.16982, Eq. 4. `torch.optim.Muon` multiplies in bfloat16, one matrix at a time, which takes
+2502.16982, Sec. 2.2. `torch.optim.Muon` multiplies in bfloat16, one matrix at a time, which takes
 fourteen times as long on a CPU that has to emulate it (see benchmarks/RESULTS.md).
 """
 

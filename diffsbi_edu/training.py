@@ -101,9 +101,9 @@ def train(
         batch_size, lr, clip, ema: see `Knobs`; pass `knobs` instead to change them on the way.
         warmup: steps over which the learning rate rises, at most a tenth of `steps`.
         decay: whether the learning rate falls to 0 along a cosine.
-        optimiser: "adam"; or "muon", which moves weight matrices by `Muon` and the rest by Adam: a
-            step teaches more and takes longer. It pays where steps are dear, as with a summary
-            network over many observations, and hardly elsewhere.
+        optimiser: "adam"; or "muon", which moves weight matrices by `Muon` and the rest by Adam. A
+            step teaches more, but takes 3 to 8 ms of a core longer: it pays where steps are dear,
+            with a summary network over many observations or with batches of a thousand rows.
         data: a fixed budget (theta (M, D), x (M, N, F) or (M, F)) instead of the simulator. A share
             `validation_fraction` is held out; training stops once the held-out loss has not
             improved for `patience` epochs (None: never), and the best weights are kept.

@@ -47,6 +47,13 @@ def held_out(model: Estimator) -> torch.Tensor:
     return torch.cat(losses)
 
 
+def compared(loss: torch.Tensor, first: torch.Tensor) -> str:
+    """The mean loss, and how far it is from that of the first model at the same pairs."""
+    apart = loss - first
+    error = apart.std() / len(apart) ** 0.5
+    return f"loss {loss.mean():.5g} difference {apart.mean():+.4f} ± {error:.4f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", nargs="+", choices=CASES, default=["poisson_gamma"])
@@ -69,10 +76,8 @@ def main() -> None:
                 seconds = time.perf_counter() - start
                 loss = held_out(model)
                 first = loss if first is None else first
-                apart = loss - first
                 print(
-                    f"{problem:26} {name:15} {which} lr {lr:<8g} loss {loss.mean():.5g} "
-                    f"difference {apart.mean():+.4f} ± {apart.std() / len(apart) ** 0.5:.4f} "
+                    f"{problem:26} {name:15} {which} lr {lr:<8g} {compared(loss, first)} "
                     f"({seconds:.0f} s)",
                     flush=True,
                 )

@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 
 import torch
-from learning_rates import held_out
+from learning_rates import compared, held_out
 
 from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS, SHARES
 from diffsbi_edu.benchmark.pace import measure_pace
@@ -92,12 +92,10 @@ def main() -> None:
                 took = time.process_time() - start
                 loss = held_out(model)
                 first = loss if first is None else first
-                apart = loss - first
                 print(
                     f"{problem:26} {name:10} {' then '.join(pair[: 1 + alone]):15} "
                     f"{steps:5} steps {pace.step:5.1f} ms {finish or ''!s:15} "
-                    f"loss {loss.mean():.5g} difference {apart.mean():+.4f} ± "
-                    f"{apart.std() / len(apart) ** 0.5:.4f} ({took:.0f} s of the core)",
+                    f"{compared(loss, first)} ({took:.0f} s of the core)",
                     flush=True,
                 )
 

@@ -86,7 +86,8 @@ def main() -> None:
                 )
                 pace = measure_pace(problem, varied)
                 steps = round(1000 * seconds / pace.step)
-                finish = pace.finish(steps) if alone else None
+                rest = varied.finishing(case)
+                finish = rest and pace.finish(steps, rest["batch_size"], varied.passes)
                 start = time.process_time()
                 model, *_ = trained(case, varied, steps, finish, options.seed)
                 took = time.process_time() - start

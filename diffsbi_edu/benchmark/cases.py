@@ -34,7 +34,7 @@ __all__ = [
 PACE = Path(__file__).with_name("pace.csv")
 PACE_COLUMNS = ("ms_per_step", "ms_per_decoder_step", "ms_per_pair")
 #: Of the training time where the decoder goes on alone at the end: joint training, simulating and
-#: summarising what the decoder then learns from, and that.
+#: summarising what the decoder then learns from, and that (less, where a method bounds its passes).
 SHARES = 0.55, 0.2, 0.25
 
 
@@ -104,9 +104,11 @@ def finish_of(case: Case, method: str, steps: int) -> tuple[int, int] | None:
     Raises:
         ValueError: the pace of this pair was never measured.
     """
-    if METHODS[method].finishing(case) is None:
+    how = METHODS[method]
+    rest = how.finishing(case)
+    if rest is None:
         return None
-    return pace_of(case, method).finish(steps)
+    return pace_of(case, method).finish(steps, rest["batch_size"], how.passes)
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,17 @@ class Pace:
     decoder: float = math.nan
     pair: float = math.nan
 
-    def finish(self, steps: int) -> tuple[int, int]:
-        """(summaries, steps) of the decoder alone that so many joint steps leave the time for."""
+    def finish(self, steps: int, batch_size: int, passes: float) -> tuple[int, int]:
+        """(summaries, steps) of the decoder alone that so many joint steps leave the time for.
+
+        Steps that would pass over the summaries more than so many times give way to more summaries.
+        """
         total = steps * self.step / SHARES[0]
         summaries, alone = SHARES[1] * total / self.pair, SHARES[2] * total / self.decoder
+        if alone * batch_size > passes * summaries:
+            each = self.pair + passes / batch_size * self.decoder  # a summary and its steps
+            summaries = (SHARES[1] + SHARES[2]) * total / each
+            alone = passes / batch_size * summaries
         return max(1, round(summaries)), max(1, round(alone))
 
 

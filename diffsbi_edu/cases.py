@@ -186,6 +186,11 @@ class Method:
             return None
         return {"batch_size": ALONE_PAIRS, "optimiser": "muon", **self.training, **self.alone}
 
+    def prepare_finish(self, model: Estimator) -> None:
+        """Set a model up for its decoder's steps alone."""
+        if isinstance(model, ConditionalDiffusion):
+            model.noise_draws = ALONE_DRAWS
+
 
 # The paper's public code: Adam at 1e-3 with cosine decay, batches of 128, no averaged weights; EDM
 # as for images; 18 steps of Heun. Its decoder is a perceptron of four layers; two of our residual

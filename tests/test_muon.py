@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from faults import FailsAfter, LooksLikeGPU
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from references import normal_problem, small_model
@@ -181,21 +182,8 @@ def test_an_unknown_optimiser_is_refused_at_once() -> None:
         train(small_model(), 4, optimiser="moun")
 
 
-class NotFinite(nn.Module):
-    """Its k-th output in training is NaN."""
-
-    def __init__(self, k: int) -> None:
-        super().__init__()
-        self.layer, self.k = nn.Linear(2, 2), k
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.k -= self.training
-        s: torch.Tensor = self.layer(x.mean(1))
-        return s * math.nan if self.k == 0 and self.training else s
-
-
 def test_the_decoder_alone_leaves_the_encoder_as_it_is() -> None:
-    model = small_model(encoder=NotFinite(1000))
+    model = small_model(encoder=FailsAfter(1000))
     settings = {"optimiser": "muon", "batch_size": 16, "progress": False}
     fit(model, 3, seed=0, **settings)  # type: ignore[arg-type]
     encoder = [p.clone() for p in model.encoder.parameters()]
@@ -205,14 +193,10 @@ def test_the_decoder_alone_leaves_the_encoder_as_it_is() -> None:
     assert not any(map(torch.equal, decoder, model.denoiser.parameters()))
 
 
-class LooksLikeGPU:
-    type = "cuda"
-
-
 @pytest.mark.parametrize("gpu", [False, True])
 def test_a_nan_never_reaches_the_weights(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU, too, and at once: there Adam's own way to skip a step is not Muon's."""
-    model = small_model(encoder=NotFinite(8))
+    model = small_model(encoder=FailsAfter(7, once=True))
     model.standardise(seed=0)
     plan = {"steps": 30, "warmup": 0, "decay": False, "optimiser": "muon"}
     source = Simulations(model.problem, torch.device("cpu"))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from faults import FailsAfter, LooksLikeGPU
 from references import normal_problem, small_model
 from torch import nn
 from tqdm import tqdm
@@ -445,25 +446,8 @@ def test_an_encoders_own_state_follows() -> None:
 # ------------------------------------------------------------------------------------- failures
 
 
-class FailsAt(nn.Module):
-    """An encoder whose output is NaN from its k-th training batch on."""
-
-    def __init__(self, k: int) -> None:
-        super().__init__()
-        self.layer = nn.Linear(2, 2)
-        self.k = k
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        s: torch.Tensor = self.layer(x.mean(1))
-        if self.training:
-            self.k -= 1
-            if self.k < 0:
-                return s * math.nan
-        return s
-
-
 def test_nan_stops_at_once_with_advice() -> None:
-    model = small_model(encoder=FailsAt(5))
+    model = small_model(encoder=FailsAfter(5))
     states = train(model, 100, batch_size=32, seed=0)
     seen = [next(states).loss for _ in range(5)]
     kept = weights_of(model)
@@ -502,17 +486,11 @@ def test_an_infinite_gradient_is_caught_as_well() -> None:
 
 def test_a_checkpoint_is_kept_when_training_diverges(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
-    model = small_model(encoder=FailsAt(7))
+    model = small_model(encoder=FailsAfter(7))
     with pytest.raises(TrainingDiverged):
         list(train(model, 100, batch_size=32, seed=0, checkpoint=path, checkpoint_every=3))
-    healthy = small_model(encoder=FailsAt(1000))
+    healthy = small_model(encoder=FailsAfter(1000))
     assert next(train(healthy, 100, batch_size=32, checkpoint=path, resume=True)).step == 7
-
-
-class LooksLikeGPU:
-    """What `_check_finite` asks of a device."""
-
-    type = "cuda"
 
 
 def a_run(model: Estimator, steps: int) -> TrainingRun:
@@ -525,7 +503,7 @@ def a_run(model: Estimator, steps: int) -> TrainingRun:
 
 def test_on_a_gpu_a_nan_step_is_skipped_and_reported_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The GPU's code path on the CPU: the optimiser skips by flag; nobody waits for the loss."""
-    model = small_model(encoder=FailsAt(10))
+    model = small_model(encoder=FailsAfter(10))
     run = a_run(model, 200)
     monkeypatch.setattr(type(model), "device", property(lambda self: LooksLikeGPU))
     for _ in range(10):
@@ -542,13 +520,7 @@ def test_on_a_gpu_a_nan_step_is_skipped_and_reported_later(monkeypatch: pytest.M
 
 
 def test_on_a_gpu_a_single_nan_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Once(FailsAt):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            s: torch.Tensor = self.layer(x.mean(1))
-            self.k -= self.training
-            return s * math.nan if self.k == 0 and self.training else s
-
-    model = small_model(encoder=Once(3))
+    model = small_model(encoder=FailsAfter(2, once=True))
     run = a_run(model, 20)
     monkeypatch.setattr(type(model), "device", property(lambda self: LooksLikeGPU))
     for _ in range(19):

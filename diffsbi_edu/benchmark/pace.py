@@ -27,8 +27,6 @@ from diffsbi_edu.benchmark.cases import (
 )
 from diffsbi_edu.benchmark.rows import write_rows
 from diffsbi_edu.benchmark.run_case import one_core
-from diffsbi_edu.cases import ALONE_DRAWS
-from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.run import TrainState
 from diffsbi_edu.training import train
 
@@ -52,8 +50,7 @@ def measure_pace(problem: str, method: str | Method, steps: int = 24) -> Pace:
         rest = how.finishing(case)
         if rest is None:
             return Pace(step)
-        if isinstance(model, ConditionalDiffusion):
-            model.noise_draws = ALONE_DRAWS
+        how.prepare_finish(model)
         first, *each = _ms(train(model, WARM_UP + steps, summaries=STORED, seed=0, **rest))
     decoder = statistics.median(each[WARM_UP - 1 :])
     return Pace(step, decoder, (first - decoder) / STORED)

@@ -18,10 +18,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from diffsbi_edu.benchmark.cases import CASES, METHODS, Budget, Case, Method, finish_of
-from diffsbi_edu.cases import ALONE_DRAWS
 from diffsbi_edu.diagnostics.c2st import c2st
 from diffsbi_edu.diagnostics.suite import calibrate
-from diffsbi_edu.diffusion import ConditionalDiffusion
 from diffsbi_edu.errors import NoExactPosterior, TrainingDiverged
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.problems import Problem
@@ -180,8 +178,7 @@ def trained(
     if finish:
         summaries, steps = finish
         rest = method.finishing(case) or {}
-        if isinstance(model, ConditionalDiffusion):
-            model.noise_draws = ALONE_DRAWS
+        method.prepare_finish(model)
         # Another seed: other simulations than the first ones that both were trained on.
         states = list(train(model, steps, summaries=summaries, seed=10_000 + seed, **rest))
         seconds += states[-1].seconds

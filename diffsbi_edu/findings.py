@@ -15,6 +15,9 @@ FILE = Path(__file__).with_name("suite_laptop.csv")
 class Finding:
     """A method's record on a problem, averaged over the runs that ended.
 
+    Of the seeds that all methods there were run with: seeds are judged by different simulations,
+    some of which flatter whatever they judge.
+
     Attributes:
         method: its name in `cases.METHODS`.
         runs: how many; each has a seed of its own.
@@ -54,8 +57,17 @@ def _read(path: Path) -> dict[str, list[Finding]]:
             if row["status"] == "ok":
                 runs.setdefault(row["problem"], {}).setdefault(row["method"], []).append(row)
     return {
-        problem: [_finding(method, rows) for method, rows in methods.items()]
+        problem: [_finding(method, rows) for method, rows in _of_shared_seeds(methods).items()]
         for problem, methods in runs.items()
+    }
+
+
+def _of_shared_seeds(methods: dict[str, list[dict[str, str]]]) -> dict[str, list[dict[str, str]]]:
+    """The rows of seeds that every method has; all rows, where there is no such seed."""
+    shared = set.intersection(*({row["seed"] for row in rows} for rows in methods.values()))
+    return {
+        method: [row for row in rows if row["seed"] in shared] or rows
+        for method, rows in methods.items()
     }
 
 

@@ -27,17 +27,33 @@ def test_every_problem_has_a_record(problem: str) -> None:
     assert "diffusion" in [one.method for one in found]
     with open(FILE, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["problem"] == problem]
+    rows = [row for row in rows if row["status"] == "ok"]
+    methods = {row["method"] for row in rows}
+    seeds = {row["seed"] for row in rows}
+    shared = {s for s in seeds if {row["method"] for row in rows if row["seed"] == s} == methods}
+    assert shared
     for one in found:
-        mine = [row for row in rows if row["method"] == one.method and row["status"] == "ok"]
+        mine = [row for row in rows if row["method"] == one.method and row["seed"] in shared]
         assert one.runs == len(mine)
         assert one.sbc_ks == pytest.approx(sum(float(r["sbc_ks"]) for r in mine) / len(mine))
+
+
+def test_averages_are_of_the_seeds_that_all_methods_have(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        HEAD + "a,maf,0,ok,0.02,nan,400,30\na,maf,1,ok,0.04,nan,400,30\n"
+        "a,nsf,1,ok,0.05,0.6,400,30\na,nsf,2,ok,0.5,0.9,400,30\n"
+        "b,maf,0,ok,0.02,nan,400,30\nb,nsf,1,ok,0.05,0.6,400,30\n"
+    )
+    assert [(f.runs, f.sbc_ks) for f in findings("a", path)] == [(1, 0.04), (1, 0.05)]
+    assert [(f.runs, f.sbc_ks) for f in findings("b", path)] == [(1, 0.02), (1, 0.05)]
 
 
 def test_averages_leave_out_what_did_not_end(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(
         HEAD + "a,maf,0,ok,0.02,nan,400,30\na,maf,1,ok,0.04,nan,400,30\n"
-        "a,maf,2,diverged,9,9,0,0\na,nsf,0,ok,1,0.6,100,25\n"
+        "a,maf,2,diverged,9,9,0,0\na,nsf,0,ok,1,0.6,100,25\na,nsf,1,ok,1,0.6,90,20\n"
     )
     maf, nsf = findings("a", path)
     assert (maf.method, maf.runs, maf.c2st) == ("maf", 2, None)

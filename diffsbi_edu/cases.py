@@ -123,7 +123,7 @@ def _cases() -> dict[str, Case]:
             other("two_moons"),
             other("gaussian_mixture_2d"),
             # Four observations of a normal law: a set, whose order means nothing. Where they lie
-            # close together, the posterior is a thousandth as wide as the prior.
+            # close together, the posterior is hundreds of times narrower than the prior.
             other("slcp", encoder="DeepSets", levels=(-2.5, 2.0)),
             other("linear_gaussian"),
         )

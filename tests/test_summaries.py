@@ -220,7 +220,7 @@ def test_a_run_of_the_suite_ends_with_the_decoder_alone(monkeypatch: pytest.Monk
     asked: list[dict[str, Any]] = []
 
     def watched(model: Any, steps: int, **settings: Any) -> Any:
-        asked.append({"steps": steps, **settings})
+        asked.append({"steps": steps, "noise_draws": model.noise_draws, **settings})
         return train(model, steps, **settings)
 
     monkeypatch.setattr("diffsbi_edu.benchmark.run_case.train", watched)
@@ -230,6 +230,7 @@ def test_a_run_of_the_suite_ends_with_the_decoder_alone(monkeypatch: pytest.Monk
     joint, alone = asked
     assert "summaries" not in joint
     assert joint["steps"] == 3
+    assert (joint["noise_draws"], alone["noise_draws"]) == (case.noise_draws, 2)
     assert (alone["summaries"], alone["steps"]) == finish_of(case, "diffusion", 3)
     assert alone["seed"] != joint["seed"]
     asked.clear()

@@ -32,6 +32,7 @@ from diffsbi_edu.benchmark import (
 )
 from diffsbi_edu.benchmark.__main__ import main
 from diffsbi_edu.benchmark.cases import paces
+from diffsbi_edu.benchmark.comparison import Comparison, compare, spread
 from diffsbi_edu.benchmark.pace import measure_pace
 from diffsbi_edu.benchmark.results import COLUMNS, REPEATABLE, write_results
 from diffsbi_edu.benchmark.rows import in_parallel
@@ -518,13 +519,15 @@ def test_the_verdict_compares_with_the_best_flow() -> None:
         made_up("slcp", "diffusion", 0.05), made_up("slcp", "coupling_paper", 0.01),
     ]  # fmt: skip
     report = Report(rows)
-    assert report.verdict() == {"witchs_hat": True, "socks": False, "two_moons": True}
+    found = report.comparisons()
+    assert {name: c.behind <= 0 for name, c in found.items()} == {
+        "witchs_hat": True, "socks": False, "two_moons": True,
+    }  # fmt: skip
     text = report.markdown()
-    assert (
-        "on 2 of 3 problems, and on 1 of 2 of the paper's thirteen. Not on: socks (+0.010" in text
-    )
-    assert "0 of these are less than twice" in text
-    assert report.behind()["socks"][0] == pytest.approx(0.01)
+    # By luck: one of two, one of three and one of two; of the paper's, one of two and one of three.
+    assert "on 2 of 3 (1.3 if all methods were equally good)" in text
+    assert "and on 1 of 2 (0.8 if all methods were equally good) of the paper's thirteen" in text
+    assert found["socks"].behind == pytest.approx(0.01)
 
 
 def test_the_noise_of_a_verdict_is_that_of_exact_ranks() -> None:
@@ -533,7 +536,7 @@ def test_the_noise_of_a_verdict_is_that_of_exact_ranks() -> None:
         made_up("slcp", method, 0.03, seed=seed, n_sims=200, n_samples=20)
         for method in ("diffusion", "maf") for seed in range(3)
     ]  # fmt: skip
-    _, noise = Report(rows).behind()["slcp"]  # 5 parameters
+    noise = compare(rows)["slcp"].noise  # 5 parameters
     rng, even = np.random.default_rng(0), np.arange(1, 22) / 21
 
     def mean_distance(truth: np.ndarray) -> float:
@@ -547,8 +550,6 @@ def test_the_noise_of_a_verdict_is_that_of_exact_ranks() -> None:
         truths = rng.normal(size=(3, 5, 200))
         differences.append(np.mean([mean_distance(t) - mean_distance(t) for t in truths]))
     assert noise == pytest.approx(np.std(differences), rel=0.1)
-    text = Report([r | {"sbc_ks": 0.0301} for r in rows[:3]] + rows[3:]).markdown()
-    assert "1 of these are less than twice" in text
 
 
 def test_a_verdict_is_of_the_seeds_that_both_have() -> None:
@@ -560,18 +561,50 @@ def test_a_verdict_is_of_the_seeds_that_both_have() -> None:
         made_up("socks", "maf", 0.001, seed=2),
         made_up("socks", "nsf", 0.028, seed=0), made_up("socks", "coupling", 0.001, seed=3),
     ]  # fmt: skip
-    behind, noise = Report(rows).behind()["socks"]  # NSF, by its one seed; MAF is 0.001 behind
-    assert behind == pytest.approx(0.002)
-    alone = Report([row for row in rows if row["method"] != "nsf"]).behind()["socks"]
-    assert alone == (pytest.approx(-0.001), pytest.approx(noise / 2**0.5))
+    best = compare(rows)["socks"]  # NSF, by its one seed; MAF is 0.001 behind
+    assert (best.flow, best.seeds, best.rivals) == ("nsf", (0,), 2)
+    assert best.behind == pytest.approx(0.002)
+    alone = compare(rows, ["maf", "coupling"])["socks"]
+    assert (alone.flow, alone.seeds, alone.rivals) == ("maf", (0, 1), 1)
+    assert alone.ours == (0.030, 0.010)
+    assert alone.theirs == (0.029, 0.013)
+    assert alone.behind == pytest.approx(-0.001)
+    assert alone.noise == pytest.approx(best.noise / 2**0.5)
+
+
+def test_the_report_compares_seed_by_seed() -> None:
+    rows = [
+        made_up("socks", "diffusion", 0.030, seed=0), made_up("socks", "diffusion", 0.020, seed=1),
+        made_up("socks", "maf", 0.032, seed=0), made_up("socks", "maf", 0.021, seed=1),
+        made_up("socks", "nsf", 0.021, seed=0), made_up("socks", "nsf", 0.009, seed=1),
+        made_up("slcp", "diffusion", 0.010), made_up("slcp", "maf", 0.090),
+    ]  # fmt: skip
+    text = Report(rows).markdown()
+    assert "| socks | 0.0300 / 0.0200 | 0.0210 / 0.0090 (spline flow (NSF)) | +0.0100 | " in text
+    assert "ahead on 1 (slcp) and behind on 1 (socks)." in text
+    assert f"wanders by {2**0.5 / 1000:.4f}" in text  # +0.009 and +0.011
+    assert (
+        "Against the autoregressive flow (MAF) alone, on the paper's problems: at most its "
+        "distance on 1 of 1, on average 0.0250 against 0.0265." in text
+    )
+
+
+def test_spread_pools_by_degrees_of_freedom() -> None:
+    def gaps(problem: str, *each: float) -> Comparison:
+        n = len(each)
+        return Comparison(problem, "diffusion", "maf", 1, tuple(range(n)), each, (0.0,) * n, 0.1)
+
+    three, two, one = gaps("slcp", 1.0, 2.0, 3.0), gaps("socks", 0.0, 4.0), gaps("g_and_k", 9.0)
+    assert spread({"slcp": three, "socks": two, "g_and_k": one}) == pytest.approx((10 / 3) ** 0.5)
+    assert math.isnan(spread({"g_and_k": one}))
 
 
 def test_the_report_holds_every_number(whole: list[dict[str, Any]], tmp_path: Path) -> None:
     path = Report(whole).save(tmp_path)
     text, page = path.read_text(), (tmp_path / "report.html").read_text()
     mean = sum(r["sbc_ks"] for r in whole if in_file(r)[:2] == in_file(whole[0])[:2]) / 2
-    assert f"{mean:.3f} ± " in text
-    assert f"{mean:.3f} ± " in page
+    assert f"{mean:.4f} ± " in text
+    assert f"{mean:.4f} ± " in page
     assert (tmp_path / "sbc.png").read_bytes()[:4] == b"\x89PNG"
     parser = Balanced()
     parser.feed(page)
@@ -609,7 +642,7 @@ def test_a_report_of_failures_names_them() -> None:
     ]
     text = Report(rows).markdown()
     assert "witchs_hat, nsf, seed 0: diverged (the loss became NaN)." in text
-    assert Report(rows).verdict() == {}
+    assert Report(rows).comparisons() == {}
 
 
 @pytest.mark.parametrize("budgets", [[], ["quick", "laptop"]])

@@ -6,7 +6,7 @@ import base64
 import io
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,7 +14,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from diffsbi_edu.benchmark.cases import CASES, METHODS
-from diffsbi_edu.benchmark.noise import difference_sd
+from diffsbi_edu.benchmark.comparison import (
+    Comparison,
+    compare,
+    even_chance,
+    judged_by,
+    seed_by_seed,
+)
 from diffsbi_edu.benchmark.rows import Row
 from diffsbi_edu.diagnostics.sbc import KS_MEAN, exact_ks
 from diffsbi_edu.plots import study
@@ -22,8 +28,8 @@ from diffsbi_edu.plots import study
 #: Column → (heading of its table, how to print it, what a good value is).
 TABLES: dict[str, tuple[str, str, str]] = {
     "sbc_ks": (
-        "SBC: Kolmogorov–Smirnov distance of the ranks", ".3f",
-        "mean over parameters; small is good, and exact posteriors have {exact:.3f} on average",
+        "SBC: Kolmogorov–Smirnov distance of the ranks", ".4f",
+        "mean over parameters; small is good, and exact posteriors have {exact:.4f} on average",
     ),
     "contraction": (
         "Contraction: 1 − posterior variance / prior variance", ".3f",
@@ -40,7 +46,7 @@ TABLES: dict[str, tuple[str, str, str]] = {
     ),
     "sbc_hellinger": ("SBC: Hellinger distance", ".3f", "likewise"),
     "sbc_wasserstein": ("SBC: Wasserstein distance", ".4f", "of ranks between 0 and 1"),
-    "tarp_area": ("TARP: area between coverage curve and diagonal", ".3f", "0 is perfect"),
+    "tarp_area": ("TARP: area between coverage curve and diagonal", ".4f", "0 is perfect"),
     "train_seconds": ("Training, seconds on one core", ".0f", "simulation included"),
     "sample_seconds": ("Sampling, seconds", ".1f", "for all draws of the calibration checks"),
 }  # fmt: skip
@@ -90,48 +96,9 @@ class Report:
             )
         return found
 
-    def verdict(self) -> dict[str, bool]:
-        """Problem → whether the diffusion's mean SBC KS is at most that of the best flow.
-
-        Both with our settings, or both with the paper's where only those were run.
-        """
-        return {problem: behind <= 0 for problem, (behind, _) in self.behind().items()}
-
-    def behind(self) -> dict[str, tuple[float, float]]:
-        """Problem → diffusion's mean SBC KS minus the best flow's, and that difference's noise.
-
-        Of the seeds that both were run with, since runs of one seed are judged by the same
-        simulations. The best flow is the one that is furthest ahead, or least behind.
-
-        The noise is the standard error were both models exact and the parameters' ranks
-        independent of one another: what is smaller than twice that need mean nothing, though with
-        dependent ranks, or models that are not exact, larger differences may mean nothing either.
-        """
-        found: dict[str, tuple[float, float]] = {}
-        for problem in dict.fromkeys(row["problem"] for row in self.rows):
-            dim = CASES[problem].build_problem().dim
-            for own in ("diffusion", "diffusion_paper"):
-                apart = [
-                    (statistics.fmean(gaps), self._difference_sd() / math.sqrt(dim * len(gaps)))
-                    for flow in self._methods() if _is_rival(flow, own)
-                    if (gaps := self._gaps(problem, own, flow))
-                ]  # fmt: skip
-                if apart and problem not in found:
-                    found[problem] = max(apart)
-        return found
-
-    def _gaps(self, problem: str, one: str, other: str) -> list[float]:
-        """One method's SBC distance minus another's, for each seed that both were run with."""
-        scores: dict[str, dict[int, float]] = {one: {}, other: {}}
-        for row in self.rows:
-            if row["problem"] == problem and row["method"] in scores and row["status"] == "ok":
-                scores[row["method"]][row["seed"]] = row["sbc_ks"]
-        both = {*scores[one]} & {*scores[other]}
-        gaps = [scores[one][seed] - scores[other][seed] for seed in both]
-        return [gap for gap in gaps if math.isfinite(gap)]
-
-    def _difference_sd(self) -> float:
-        return difference_sd(*self._judged_by())
+    def comparisons(self) -> dict[str, Comparison]:
+        """Problem → the diffusion against the best flow there."""
+        return compare(self.rows)
 
     def markdown(self, figures: str | None = None) -> str:
         """The report in Markdown; `figures` is the folder of the figures' PNG files, or None."""
@@ -205,7 +172,8 @@ class Report:
         """(heading, note, rows with the headings first) of each table that has a number."""
         present = {row["problem"] for row in self.rows}
         problems = [name for name in CASES if name in present]
-        found = []
+        versus = seed_by_seed(self.rows)
+        found = [] if versus is None else [versus]
         for column, (head, form, note) in TABLES.items():
             body = []
             for problem in problems:
@@ -228,13 +196,7 @@ class Report:
         return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
 
     def _exact_ks(self) -> float:
-        return exact_ks(*self._judged_by())
-
-    def _judged_by(self) -> tuple[int, int]:
-        """Simulations of SBC, and draws for each."""
-        sims = [row["n_sims"] for row in self.rows]
-        draws = [row.get("n_samples", 0) for row in self.rows]
-        return max(100, *sims), max(10, *draws)
+        return exact_ks(*judged_by(self.rows))
 
     def _exact_marginal(self) -> float:
         return KS_MEAN * (2 / max(10, *(row["draws"] for row in self.rows))) ** 0.5
@@ -244,31 +206,20 @@ class Report:
             return ", ".join(show(v) for v in sorted({row[name] for row in self.rows}))
 
         seeds = len({row["seed"] for row in self.rows})
-        wins = self.verdict()
-        paper = [p for p in wins if CASES[p].in_paper]
+        found = self.comparisons()
+        paper = {name: c for name, c in found.items() if CASES[name].in_paper}
         lines = [
             f"{len(self.rows)} runs, budget {each('budget')!r}, {seeds} seed{'s' * (seeds > 1)}; "
             f"diffsbi_edu {each('version')}, torch {each('torch')}, {each('machine')}, "
             f"{each('device')}. Numbers are means over seeds, ± their sd."
         ]
-        if wins:
+        if found:
             lines += [
                 "",
                 "The SBC distance of the diffusion is at most that of the best flow on "
-                f"{sum(wins.values())} of {len(wins)} problems, and on "
-                f"{sum(wins[p] for p in paper)} of {len(paper)} of the paper's thirteen."
-                + self._lost(),
+                f"{_wins(found)}, and on {_wins(paper)} of the paper's thirteen.",
             ]
         return lines
-
-    def _lost(self) -> str:
-        """Where a flow is ahead, by how much, and where that may be noise."""
-        lost = {p: apart for p, apart in self.behind().items() if apart[0] > 0}
-        if not lost:
-            return ""
-        each = [f"{p} ({apart:+.3f}, noise ± {noise:.3f})" for p, (apart, noise) in lost.items()]
-        small = sum(apart < 2 * noise for apart, noise in lost.values())
-        return f" Not on: {', '.join(each)}; {small} of these are less than twice the noise."
 
     def _failures(self) -> list[str]:
         return [
@@ -279,10 +230,10 @@ class Report:
         ]
 
 
-def _is_rival(method: str, own: str) -> bool:
-    """Whether the method is a flow with the same kind of settings, ours or the paper's."""
-    flow = not method.startswith("diffusion")
-    return flow and method.endswith("_paper") == own.endswith("_paper")
+def _wins(found: Mapping[str, Comparison]) -> str:
+    won = sum(c.behind <= 0 for c in found.values())
+    luck = f"{even_chance(found):.1f} if all methods were equally good"
+    return f"{won} of {len(found)} ({luck})"
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:

@@ -38,6 +38,7 @@ from diffsbi_edu.benchmark.results import COLUMNS, REPEATABLE, write_results
 from diffsbi_edu.benchmark.rows import in_parallel
 from diffsbi_edu.benchmark.run_case import Run, marginal_ks, run_case, trained
 from diffsbi_edu.errors import SimulationError, TrainingDiverged
+from diffsbi_edu.plots import study
 from diffsbi_edu.schedules import LogNormal
 
 TINY = Budget("tiny", steps=20, n_sims=100, n_samples=10, observations=1, draws=50)
@@ -589,6 +590,18 @@ def test_the_report_compares_seed_by_seed() -> None:
     )
 
 
+def test_differences_are_drawn_beside_their_noise() -> None:
+    figure = study.differences({"slcp": [0.3, -0.1], "socks": [0.5]}, {"slcp": 0.2, "socks": 0.7})
+    (ax,) = figure.axes
+    diamonds = [line for line in ax.lines if line.get_marker() == "D"]
+    assert [float(d.get_xdata()[0]) for d in diamonds] == pytest.approx([0.1, 0.5])
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
+    assert bars == [pytest.approx((-0.2, 0.2)), pytest.approx((-0.7, 0.7))]
+    for gaps, bands in (({}, {}), ({"slcp": []}, {"slcp": 0.1}), ({"slcp": [0.1]}, {})):
+        with pytest.raises(ValueError, match="a difference and a band"):
+            study.differences(gaps, bands)
+
+
 def test_spread_pools_by_degrees_of_freedom() -> None:
     def gaps(problem: str, *each: float) -> Comparison:
         n = len(each)
@@ -605,7 +618,8 @@ def test_the_report_holds_every_number(whole: list[dict[str, Any]], tmp_path: Pa
     mean = sum(r["sbc_ks"] for r in whole if in_file(r)[:2] == in_file(whole[0])[:2]) / 2
     assert f"{mean:.4f} ± " in text
     assert f"{mean:.4f} ± " in page
-    assert (tmp_path / "sbc.png").read_bytes()[:4] == b"\x89PNG"
+    for name in ("sbc", "differences"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     parser = Balanced()
     parser.feed(page)
     assert not parser.open

@@ -2,6 +2,7 @@
 
 from diffsbi_edu.benchmark.cases import BUDGETS, CASES, Budget, Case, Method
 from diffsbi_edu.benchmark.cases import METHODS as SUITE_METHODS
+from diffsbi_edu.benchmark.comparison import Comparison, compare, differences, even_chance
 from diffsbi_edu.benchmark.power import ERRORS, TESTS, power_study, power_table, read_power
 from diffsbi_edu.benchmark.report import Report
 from diffsbi_edu.benchmark.results import read_results, write_results
@@ -21,9 +22,13 @@ __all__ = [
     "Budget",
     "CASES",
     "Case",
+    "Comparison",
     "Method",
     "Report",
     "SUITE_METHODS",
+    "compare",
+    "differences",
+    "even_chance",
     "plan",
     "read_results",
     "run_suite",

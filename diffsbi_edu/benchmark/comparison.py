@@ -7,9 +7,12 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from matplotlib.figure import Figure
+
 from diffsbi_edu.benchmark.cases import CASES, METHODS
 from diffsbi_edu.benchmark.noise import difference_sd
 from diffsbi_edu.benchmark.rows import Row
+from diffsbi_edu.plots import study
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,16 @@ def _listed(scores: Sequence[float]) -> str:
 
 def _named(problems: Sequence[str]) -> str:
     return f"{len(problems)}{' (' + ', '.join(problems) + ')' if problems else ''}"
+
+
+def differences(comparisons: Mapping[str, Comparison]) -> Figure:
+    """A figure of the gaps, problem by problem, beside twice the noise."""
+    order = [name for name in CASES if name in comparisons]
+    return study.differences(
+        {name: comparisons[name].gaps for name in order},
+        {name: 2 * comparisons[name].noise for name in order},
+        label="SBC distance, diffusion minus best flow (left is good)",
+    )
 
 
 def judged_by(rows: Sequence[Row]) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from diffsbi_edu.benchmark.cases import CASES, METHODS
 from diffsbi_edu.benchmark.comparison import (
     Comparison,
     compare,
+    differences,
     even_chance,
     judged_by,
     seed_by_seed,
@@ -89,6 +90,8 @@ class Report:
             ok, "sbc_ks", label="SBC: mean KS distance of the ranks (left is good)",
             reference=self._exact_ks(), logarithmic=True,
         )}  # fmt: skip
+        if met := self.comparisons():
+            found["differences"] = differences(met)
         known = [row for row in ok if math.isfinite(row["c2st"])]
         if known:
             found["c2st"] = study.by_problem(

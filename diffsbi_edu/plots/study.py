@@ -207,3 +207,48 @@ def by_problem(
     if title:
         figure.suptitle(title, fontsize=SMALL + 2)
     return figure
+
+
+def differences(
+    gaps: Mapping[str, Sequence[float]],
+    bands: Mapping[str, float],
+    *,
+    label: str = "",
+    title: str = "",
+    figure: Figure | None = None,
+) -> Figure:
+    """A line for each problem: one method's score minus another's, beside what may be noise.
+
+    A faint dot for each seed, a diamond for their mean, and a grey bar from −band to +band: a
+    diamond within its bar need mean nothing.
+
+    Args:
+        gaps: problem → differences, a seed each.
+        bands: problem → half the length of its bar.
+        label: of the axis.
+        title: of the figure.
+        figure: an earlier figure to draw upon.
+
+    Raises:
+        ValueError: no problems, one without differences, or one without a band.
+
+    Example:
+        >>> figure = differences({"socks": [0.001, -0.002]}, {"socks": 0.001})
+        >>> [t.get_text() for t in figure.axes[0].get_yticklabels()]
+        ['socks']
+    """
+    if not gaps or not all(map(len, gaps.values())) or gaps.keys() - bands.keys():
+        raise ValueError("needs at least one problem, each with a difference and a band.")
+    figure, (ax,) = in_figure(figure, 1, 6.4, 1.2 + 0.26 * len(gaps))
+    for line, (name, each) in enumerate(gaps.items()):
+        ax.barh(line, 2 * bands[name], left=-bands[name], height=0.7, color="0.87")
+        ax.plot(each, [line] * len(each), "o", color=SERIES[0], ms=3.5, alpha=0.45)
+        ax.plot(sum(each) / len(each), line, "D", color=SERIES[0], ms=5.5)
+    ax.axvline(0, color="black", linestyle="dotted", linewidth=1)
+    ax.set_yticks(range(len(gaps)), gaps)
+    ax.set_ylim(len(gaps) - 0.4, -0.6)  # the first problem on top
+    ax.set_xlabel(label, fontsize=SMALL)
+    ax.tick_params(labelsize=SMALL - 1)
+    if title:
+        figure.suptitle(title, fontsize=SMALL + 2)
+    return figure

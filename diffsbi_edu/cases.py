@@ -144,8 +144,8 @@ class Method:
         optimiser: where steps are cheap, unless `training` says otherwise. Where they are dear,
             with a summary network, all methods with our settings take Muon.
         alone: those in which the training of the decoder alone, at the end, differs.
-        passes: over its stored pairs that this makes at most. A diffusion sees each pair with new
-            noise every time; a flow sees the same again, and learns it by heart.
+        passes: over its stored pairs that this makes at least and at most. A diffusion sees each
+            pair with new noise every time; a flow sees the same again, and learns it by heart.
         sampling: arguments of the model's `sample`.
         batch_size: if not the case's own.
         decoder: whether it takes the case's `noise_draws`, `linear_path` and `levels`.
@@ -158,7 +158,7 @@ class Method:
     training: Mapping[str, Any] = field(default_factory=dict)
     optimiser: str = "muon"
     alone: Mapping[str, Any] = field(default_factory=lambda: {"lr": 3e-3})
-    passes: float = 10.0
+    passes: tuple[float, float] = (5.0, 10.0)
     sampling: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int | None = None
     decoder: bool = False
@@ -206,7 +206,7 @@ METHODS: dict[str, Method] = {
         ConditionalDiffusion,
         "diffusion",
         alone={"batch_size": 512},
-        passes=math.inf,
+        passes=(7.5, math.inf),
         sampling={"sampler": "dpm_solver_3m"},
         decoder=True,
     ),

@@ -34,7 +34,8 @@ __all__ = [
 PACE = Path(__file__).with_name("pace.csv")
 PACE_COLUMNS = ("ms_per_step", "ms_per_decoder_step", "ms_per_pair")
 #: Of the training time where the decoder goes on alone at the end: joint training, simulating and
-#: summarising what the decoder then learns from, and that (less, where a method bounds its passes).
+#: summarising what the decoder then learns from, and that (the latter two in other proportions,
+#: where passes over the stored pairs would be fewer or more than a method likes).
 SHARES = 0.55, 0.2, 0.25
 
 
@@ -121,17 +122,20 @@ class Pace:
     decoder: float = math.nan
     pair: float = math.nan
 
-    def finish(self, steps: int, batch_size: int, passes: float) -> tuple[int, int]:
+    def finish(self, steps: int, batch_size: int, passes: tuple[float, float]) -> tuple[int, int]:
         """(summaries, steps) of the decoder alone that so many joint steps leave the time for.
 
-        Steps that would pass over the summaries more than so many times give way to more summaries.
+        Steps and summaries give way to one another where the steps would pass over the summaries
+        fewer or more times than the two numbers.
         """
         total = steps * self.step / SHARES[0]
         summaries, alone = SHARES[1] * total / self.pair, SHARES[2] * total / self.decoder
-        if alone * batch_size > passes * summaries:
-            each = self.pair + passes / batch_size * self.decoder  # a summary and its steps
+        made, (least, most) = alone * batch_size / summaries, passes
+        if not least <= made <= most:
+            per_summary = min(max(made, least), most) / batch_size  # steps
+            each = self.pair + per_summary * self.decoder
             summaries = (SHARES[1] + SHARES[2]) * total / each
-            alone = passes / batch_size * summaries
+            alone = per_summary * summaries
         return max(1, round(summaries)), max(1, round(alone))
 
 

@@ -139,7 +139,7 @@ def settings_of(run: Run) -> dict[str, Any]:
     return {f: getattr(run, f) for f in RUN_FIELDS} | {"budget": run.budget.name}
 
 
-class _Asked:
+class Asked:
     """A model that samples as a method says."""
 
     def __init__(self, model: Estimator, sampling: Any) -> None:
@@ -190,7 +190,7 @@ def _judged(run: Run, device: str) -> Result:
     finish = finish_of(case, run.method, run.steps)
     model, states, seconds = trained(case, method, run.steps, finish, run.seed, device)
     problem = model.problem
-    asked = _Asked(model, method.sampling)
+    asked = Asked(model, method.sampling)
     found = calibrate(asked, problem, budget.n_sims, budget.n_samples, seed=JUDGE_SEED + run.seed)
     sample_seconds = asked.seconds
     failed, made = problem.failures
@@ -217,7 +217,7 @@ def _judged(run: Run, device: str) -> Result:
     return replace(result, **_against_exact(asked, problem, budget))  # type: ignore[arg-type]
 
 
-def _against_exact(model: _Asked, problem: Problem, budget: Budget) -> dict[str, float]:
+def _against_exact(model: Asked, problem: Problem, budget: Budget) -> dict[str, float]:
     """C2ST and marginal distances, where the problem knows its exact posterior."""
     _, x = problem.sample(budget.observations, seed=OBSERVATIONS_SEED, device="cpu")
     scores, gaps = [], []

@@ -661,8 +661,10 @@ def test_a_report_of_failures_names_them() -> None:
 
 @pytest.mark.parametrize("budgets", [[], ["quick", "laptop"]])
 def test_a_report_needs_one_budget(budgets: list[str]) -> None:
-    with pytest.raises(ValueError, match="runs of one budget"):
-        Report([made_up("slcp", "nsf", 0.1, budget=name) for name in budgets])
+    rows = [made_up("slcp", "nsf", 0.1, budget=name) for name in budgets]
+    for made in (Report, compare):
+        with pytest.raises(ValueError, match="runs of one budget"):
+            made(rows)
 
 
 # ------------------------------------------------------------------------------ the command line

@@ -67,14 +67,19 @@ def compare(rows: Sequence[Row], flows: Collection[str] = METHODS) -> dict[str, 
         rows: of one budget.
         flows: names of methods; others are left out.
 
+    Raises:
+        ValueError: no rows, or rows of several budgets.
+
     Example:
-        >>> row = dict(problem="socks", seed=0, status="ok", n_sims=1000, n_samples=100)
+        >>> row = dict(problem="socks", budget="laptop", seed=0, status="ok",
+        ...     n_sims=1000, n_samples=100)
         >>> rows = [row | dict(method="diffusion", sbc_ks=0.03), row | dict(method="maf",
         ...     sbc_ks=0.02), row | dict(method="nsf", sbc_ks=0.04)]
         >>> found = compare(rows)["socks"]
         >>> found.flow, found.rivals, round(found.behind, 3)
         ('maf', 2, 0.01)
     """
+    check_one_budget(rows)
     scores: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
         if row["status"] == "ok" and math.isfinite(row["sbc_ks"]):
@@ -175,6 +180,16 @@ def differences(comparisons: Mapping[str, Comparison]) -> Figure:
         {name: 2 * comparisons[name].noise for name in order},
         label="SBC distance, diffusion minus best flow (left is good)",
     )
+
+
+def check_one_budget(rows: Sequence[Row]) -> None:
+    """Raise `ValueError` unless there are rows, all of one budget."""
+    budgets = sorted({row["budget"] for row in rows})
+    if len(budgets) != 1:
+        raise ValueError(
+            "only runs of one budget can be compared and reported together; got "
+            f"{' and '.join(budgets) or 'no runs'}. Choose the rows of one."
+        )
 
 
 def judged_by(rows: Sequence[Row]) -> tuple[int, int]:

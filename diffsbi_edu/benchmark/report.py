@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from diffsbi_edu.benchmark.cases import CASES, METHODS
 from diffsbi_edu.benchmark.comparison import (
     Comparison,
+    check_one_budget,
     compare,
     differences,
     even_chance,
@@ -74,12 +75,7 @@ class Report:
     rows: Sequence[Row]
 
     def __post_init__(self) -> None:
-        budgets = sorted({row["budget"] for row in self.rows})
-        if len(budgets) != 1:
-            raise ValueError(
-                "a report is of runs of one budget, which alone can be compared; got "
-                f"{' and '.join(budgets) or 'no runs'}."
-            )
+        check_one_budget(self.rows)
 
     def figures(self) -> dict[str, Figure]:
         """Name → figure."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+import tempfile
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -53,6 +56,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("DIFFSBI_BROWSER") == "required":
             pytest.fail(NO_CHROMIUM, pytrace=False)
         pytest.skip(NO_CHROMIUM)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """A failed browser test shows what page and kernel were doing: few such failures come twice."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if page is not None and report.when == "call" and report.failed:
+        import lab
+
+        picture = Path(tempfile.mkdtemp(prefix="browser_test_")) / f"{item.name}.png"
+        try:
+            report.sections.append(("page and kernel", lab.state_of(page, picture)))
+        except Exception as error:  # whatever it is, the failure itself must be reported
+            report.sections.append(("page and kernel", f"could not be asked: {error}"))
+    return report
 
 
 @pytest.fixture(scope="session")

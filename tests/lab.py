@@ -183,3 +183,41 @@ def until(page: Any, condition: Callable[[], Any], what: str, seconds: float = 6
             return value
         page.wait_for_timeout(50)
     raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+def ask_kernel(page: Any, expression: str) -> str:
+    """The value of an expression, by way of a new last cell."""
+    page.locator(".jp-Notebook").click(position={"x": 3, "y": 3})
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    last = page.locator(".jp-CodeCell").last
+    last.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(f"print('answer', {expression})")
+    page.keyboard.press("Control+Enter")
+    answer = last.locator(".jp-OutputArea-output pre", has_text="answer")
+    answer.wait_for()
+    until(page, lambda: "[*]" not in last.locator(".jp-InputPrompt").inner_text(), "an answer")
+    return str(answer.inner_text()).removeprefix("answer").strip()
+
+
+# Where every thread of the kernel is, and which wishes wait for a dashboard's worker.
+STACKS = (
+    "*('\\n' + t.name + '\\n' + ''.join(__import__('traceback').format_stack("
+    "__import__('sys')._current_frames()[t.ident])[-4:]) "
+    "for t in __import__('threading').enumerate()), "
+    "*('\\n' + repr((o, o._wishes)) for o in __import__('gc').get_objects() "
+    "if type(o).__name__ == 'Mailbox')"
+)
+
+
+def state_of(page: Any, picture: Path) -> str:
+    """What a failed test leaves behind, in words; `picture` gets a screenshot of it."""
+    said = [f"screenshot: {picture}", *(f"console: {text}" for text in page.complaints)]
+    page.screenshot(path=picture)
+    page.set_default_timeout(15_000)
+    try:
+        said.append(f"kernel: {ask_kernel(page, STACKS)}")
+    except (PlaywrightTimeout, AssertionError) as error:
+        said.append(f"kernel: no answer: {error}")
+    return "\n".join(said)

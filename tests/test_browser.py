@@ -107,22 +107,6 @@ def by_key(page: Any, label: str, key: str) -> None:
     lab.until(page, lambda: readout(page, label) != before, f"{label} to move")
 
 
-def ask_kernel(page: Any, expression: str) -> str:
-    """The value of an expression, by way of a new last cell."""
-    page.locator(".jp-Notebook").click(position={"x": 3, "y": 3})
-    page.keyboard.press("Escape")
-    page.evaluate("document.activeElement.blur()")
-    last = page.locator(".jp-CodeCell").last
-    last.locator(".cm-content").click()
-    page.keyboard.press("Control+a")
-    page.keyboard.insert_text(f"print('answer', {expression})")
-    page.keyboard.press("Control+Enter")
-    answer = last.locator(".jp-OutputArea-output pre", has_text="answer")
-    answer.wait_for()
-    lab.until(page, lambda: "[*]" not in last.locator(".jp-InputPrompt").inner_text(), "an answer")
-    return str(answer.inner_text()).removeprefix("answer").strip()
-
-
 def test_live_training(page: Any, address: str, folder: Path) -> None:
     show(page, address, folder, "live.ipynb", LIVE, "0")
     shown = first_frame(page)
@@ -133,7 +117,7 @@ def test_live_training(page: Any, address: str, folder: Path) -> None:
     status(page, "training")
     for _ in range(3):
         shown = new_frame(page, shown)
-    assert ask_kernel(page, "dashboard.status") == "training"
+    assert lab.ask_kernel(page, "dashboard.status") == "training"
 
     # A slider moved by the keyboard, and a click in the data plane, reach the kernel.
     by_key(page, "learning rate", "ArrowLeft")
@@ -148,8 +132,8 @@ def test_live_training(page: Any, address: str, folder: Path) -> None:
     lab.until(page, lambda: plane.get_attribute("aria-label") != clicked, "the arrow key")
     shown = new_frame(page, shown)
     settings = "[dashboard.knobs.lr, dashboard._loop.view.solver_steps]"
-    lab.until(page, lambda: ask_kernel(page, settings) == "[0.005, 11]", "the sliders' effect")
-    x = ask_kernel(page, "[*dashboard.x_obs[0].tolist(), *dashboard._observation.plane.limits]")
+    lab.until(page, lambda: lab.ask_kernel(page, settings) == "[0.005, 11]", "the sliders' effect")
+    x = lab.ask_kernel(page, "[*dashboard.x_obs[0].tolist(), *dashboard._observation.plane.limits]")
     x_1, x_2, *limits = json.loads(x)
     assert (limits[0] + limits[1]) / 2 < x_1 < limits[1], "right of the middle"
     assert (limits[2] + limits[3]) / 2 < x_2 < limits[3], "above the middle"
@@ -183,12 +167,12 @@ def test_running_the_cell_again_and_closing_the_notebook(
     shown = first_frame(page)
     press(page, "Start")
     new_frame(page, shown)
-    assert ask_kernel(page, count) == "1"
+    assert lab.ask_kernel(page, count) == "1"
 
     page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     status(page, "ready")
-    lab.until(page, lambda: ask_kernel(page, count) == "0", "the old thread to end")
+    lab.until(page, lambda: lab.ask_kernel(page, count) == "0", "the old thread to end")
 
     # A page that is closed pauses its training; shown again, the training goes on.
     press(page, "Start")
@@ -196,7 +180,7 @@ def test_running_the_cell_again_and_closing_the_notebook(
     page.goto("about:blank")
     lab.open_notebook(page, address, "again.ipynb")
     lab.wait_for_widgets(page)
-    lab.until(page, lambda: ask_kernel(page, "dashboard.status") == "paused", "the pause", 120)
+    lab.until(page, lambda: lab.ask_kernel(page, "dashboard.status") == "paused", "the pause", 120)
     page.locator(".jp-CodeCell").nth(1).locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text("dashboard")
@@ -226,7 +210,7 @@ race
     page.get_by_label("x is").select_option("outside the box")
     settings = "[race._race.knobs.lr, race._race.knobs.clip, race.results[0].status]"
     wanted = "[0.005, inf, 'training']"
-    lab.until(page, lambda: ask_kernel(page, settings) == wanted, "the controls' effect")
+    lab.until(page, lambda: lab.ask_kernel(page, settings) == wanted, "the controls' effect")
 
     press(page, "Pause")
     page.get_by_role("cell", name="paused").first.wait_for()
@@ -281,7 +265,7 @@ def test_calibration_lab(page: Any, address: str, folder: Path) -> None:
     learned.get_by_role("cell", name="notices").wait_for()
     sbc = page.get_by_role("row", name=re.compile("SBC, each coordinate"))
     assert sbc.get_by_role("cell", name="passes").count() == 1
-    assert ask_kernel(page, "bench.error").startswith(
+    assert lab.ask_kernel(page, "bench.error").startswith(
         "Error(shift=0.0, scale=1.0, drop=0.0, ignore=1.0"
     )
 
@@ -320,7 +304,7 @@ def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
         shown = redrawn(shown)
     press(page, "Pause")
     status(page, "paused")
-    at = ask_kernel(page, "bench.step")
+    at = lab.ask_kernel(page, "bench.step")
     assert int(at) > 0
     lab.until(page, lambda: page.get_by_text(f"step {int(at):,} of").count(), "the last frame")
 
@@ -329,7 +313,7 @@ def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
     press(page, "Shuffle")
     shown = redrawn(shown)
     page.get_by_text("the order says nothing, and the network knows").wait_for()
-    assert float(ask_kernel(page, "bench.moment.moved")) < 1e-4
+    assert float(lab.ask_kernel(page, "bench.moment.moved")) < 1e-4
     press(page, "Original order")
     shown = redrawn(shown)
 
@@ -338,7 +322,7 @@ def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
     slider(page, "observations N").press("End")
     shown = redrawn(shown)
     page.get_by_text("N = 1000: extrapolating").wait_for()
-    assert ask_kernel(page, "tuple(bench.x_obs.shape)") == "(1000, 1)"
+    assert lab.ask_kernel(page, "tuple(bench.x_obs.shape)") == "(1000, 1)"
 
     # A network for sequences on a time series, which begins untrained.
     page.get_by_label("problem").select_option("a time series (AR(1))")
@@ -357,7 +341,7 @@ def test_encoder_lab(page: Any, address: str, folder: Path) -> None:
     page.goto("about:blank")
     lab.open_notebook(page, address, "encoders.ipynb")
     lab.wait_for_widgets(page)
-    lab.until(page, lambda: ask_kernel(page, "bench.status") == "paused", "the pause", 120)
+    lab.until(page, lambda: lab.ask_kernel(page, "bench.status") == "paused", "the pause", 120)
 
 
 def test_gallery(page: Any, address: str, folder: Path) -> None:
@@ -387,7 +371,7 @@ def test_gallery(page: Any, address: str, folder: Path) -> None:
     page.get_by_text("Ten things happen at unknown rates").wait_for()
     page.get_by_label("parameter", exact=True).select_option("rate 7")
     shown = redrawn(shown)
-    assert ask_kernel(page, "gallery._loop.room.pair") == "(6, 1)"
+    assert lab.ask_kernel(page, "gallery._loop.room.pair") == "(6, 1)"
     shown = str(drawn())
     press(page, "New data")
     shown = redrawn(shown)
@@ -397,7 +381,9 @@ def test_gallery(page: Any, address: str, folder: Path) -> None:
     page.get_by_label("problem").select_option("wider field: gaussian_2d")
     shown = redrawn(shown)
     by_key(page, "seconds each", "ArrowLeft")
-    lab.until(page, lambda: ask_kernel(page, "gallery._loop.seconds") == "9", "the slider's effect")
+    lab.until(
+        page, lambda: lab.ask_kernel(page, "gallery._loop.seconds") == "9", "the slider's effect"
+    )
     press(page, "Train both")
     status(page, "training")
     shown = redrawn(shown)

@@ -203,7 +203,7 @@ _IMAGES = EDM(0.002, 80.0, training=LogNormal(-1.2, 1.2))
 METHODS: dict[str, Method] = {
     # With the same calls of the network as the default solver, draws nearer to the model's own law.
     "diffusion": Method(
-        ConditionalDiffusion,
+        partial(ConditionalDiffusion, zoom=True),
         "diffusion",
         alone={"batch_size": 512},
         passes=(7.5, math.inf),

@@ -30,13 +30,19 @@ class ResidualNetwork(nn.Module):
     the layers each coordinate of z would have to pass on its way (straight on, it takes two units
     of a layer), and where there are nearly as many as units of a layer, they do not all fit.
 
+    With `zoom`, the first h = W_z z + W_s s is multiplied, unit by unit, by a linear read-out of
+    the embedding. At the noise level r of a posterior of width r, the answer turns on whether z is
+    left or right of a place that s tells, a difference of r between numbers of size 1: the lower
+    the noise, the larger it has to be drawn, and a product does at once what sums and silus of
+    layer upon layer only come near.
+
     Args:
         latent_dim: Dz.
         summary_dim: S.
         width: units per layer.
         depth: number of residual blocks.
         frequencies: number of sine–cosine pairs that encode the noise level.
-        linear_path: see above.
+        linear_path, zoom: see above.
 
     Raises:
         ValueError: width or depth below 1.
@@ -53,6 +59,7 @@ class ResidualNetwork(nn.Module):
         depth: int = 3,
         frequencies: int = 16,
         linear_path: bool = False,
+        zoom: bool = False,
     ) -> None:
         super().__init__()
         if width < 1 or depth < 1:
@@ -75,6 +82,11 @@ class ResidualNetwork(nn.Module):
         for layer in last:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.zoom = zoom
+        if zoom:  # untrained, by 1
+            self.gains = nn.Linear(embedding, width)
+            nn.init.zeros_(self.gains.weight)
+            nn.init.ones_(self.gains.bias)
 
     def forward(self, z: torch.Tensor, level: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
         """z (..., Dz), level (..., 1) and s (..., S), broadcast against one another: (..., Dz).
@@ -87,6 +99,8 @@ class ResidualNetwork(nn.Module):
         told = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1)
         told = F.silu(self.embed(told))
         h = self.enter_z(z) + self.enter_s(s)
+        if self.zoom:
+            h = h * self.gains(told)
         for first, second, tell in zip(self.first, self.second, self.tell, strict=True):
             h = h + second(F.silu(first(F.silu(h)) + tell(told)))
         out: torch.Tensor = self.leave(F.silu(h))

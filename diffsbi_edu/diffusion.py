@@ -45,6 +45,8 @@ class ConditionalDiffusion(Estimator):
             is computed once: with a slow encoder 8 cost little, and the gradient is less noisy.
         linear_path: a linear path beside the layers, see `ResidualNetwork`: for dozens of
             parameters with nearly normal posteriors, and data without heavy tails.
+        zoom: gains at the network's entrance, see `ResidualNetwork`: the narrower posteriors are,
+            the more they help, for some 5 % more time a step.
         device: "auto", "cpu", "cuda", …
         seed: of the initial weights; None for fresh ones.
 
@@ -76,6 +78,7 @@ class ConditionalDiffusion(Estimator):
         sigma_data: float = 1.0,
         noise_draws: int = 1,
         linear_path: bool = False,
+        zoom: bool = False,
         device: str | torch.device = "auto",
         seed: Seed = None,
     ) -> None:
@@ -83,7 +86,9 @@ class ConditionalDiffusion(Estimator):
         self.noise_draws = noise_draws
         self._schedule_owner: ConditionalDiffusion | None = None
         super().__init__(problem, encoder, device=device)
-        self._settings: Any = {"width": width, "depth": depth, "linear_path": linear_path}
+        self._settings: Any = {
+            "width": width, "depth": depth, "linear_path": linear_path, "zoom": zoom,
+        }  # fmt: skip
         self.schedule = EDM() if schedule is None else schedule
         with randomness_from(make_generator(seed)):
             network = ResidualNetwork(self.latent_dim, self.summary_dim, **self._settings)

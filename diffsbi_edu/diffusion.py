@@ -45,8 +45,7 @@ class ConditionalDiffusion(Estimator):
             is computed once: with a slow encoder 8 cost little, and the gradient is less noisy.
         linear_path: a linear path beside the layers, see `ResidualNetwork`: for dozens of
             parameters with nearly normal posteriors, and data without heavy tails.
-        zoom: gains at the network's entrance, see `ResidualNetwork`: the narrower posteriors are,
-            the more they help, for some 5 % more time a step.
+        zoom: gains at its entrance, see there: for posteriors much narrower than the prior.
         device: "auto", "cpu", "cuda", …
         seed: of the initial weights; None for fresh ones.
 
@@ -86,9 +85,8 @@ class ConditionalDiffusion(Estimator):
         self.noise_draws = noise_draws
         self._schedule_owner: ConditionalDiffusion | None = None
         super().__init__(problem, encoder, device=device)
-        self._settings: Any = {
-            "width": width, "depth": depth, "linear_path": linear_path, "zoom": zoom,
-        }  # fmt: skip
+        sizes = {"width": width, "depth": depth}
+        self._settings: Any = {**sizes, "linear_path": linear_path, "zoom": zoom}
         self.schedule = EDM() if schedule is None else schedule
         with randomness_from(make_generator(seed)):
             network = ResidualNetwork(self.latent_dim, self.summary_dim, **self._settings)

@@ -288,6 +288,11 @@ def test_zoom_magnifies_what_enters_by_what_noise_and_summary_say() -> None:
     z, s = torch.randn(6, 3, generator=generator), torch.randn(6, 4, generator=generator)
     level = torch.linspace(-2, 2, 6)[:, None]
     before = net(z, level, s)
+    with torch.no_grad():
+        told = net.gains.weight.clone()
+        net.gains.weight.zero_()
+        assert not torch.allclose(net(z, level, s), before)
+        net.gains.weight.copy_(told)
     # Twice the gains are twice what enters.
     with torch.no_grad():
         for p in net.gains.parameters():

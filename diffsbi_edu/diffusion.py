@@ -45,7 +45,7 @@ class ConditionalDiffusion(Estimator):
             is computed once: with a slow encoder 8 cost little, and the gradient is less noisy.
         linear_path: a linear path beside the layers, see `ResidualNetwork`: for dozens of
             parameters with nearly normal posteriors, and data without heavy tails.
-        zoom: gains at its entrance, see there: for posteriors much narrower than the prior.
+        zoom: gains at that network's entrance: for posteriors much narrower than the prior.
         device: "auto", "cpu", "cuda", …
         seed: of the initial weights; None for fresh ones.
 

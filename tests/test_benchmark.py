@@ -516,15 +516,14 @@ def test_the_verdict_compares_with_the_best_flow() -> None:
         made_up("witchs_hat", "diffusion", 0.03), made_up("witchs_hat", "nsf", 0.04),
         made_up("socks", "diffusion", 0.03), made_up("socks", "nsf", 0.04),
         made_up("socks", "maf", 0.02),
-        made_up("two_moons", "diffusion_paper", 0.05), made_up("two_moons", "coupling_paper", 0.06),
+        made_up("two_moons", "diffusion", 0.05), made_up("two_moons", "coupling", 0.06),
         made_up("slcp", "diffusion", 0.05), made_up("slcp", "coupling_paper", 0.01),
     ]  # fmt: skip
-    report = Report(rows)
-    found = report.comparisons()
+    found = compare(rows)
     assert {name: c.behind <= 0 for name, c in found.items()} == {
         "witchs_hat": True, "socks": False, "two_moons": True,
     }  # fmt: skip
-    text = report.markdown()
+    text = Report(rows).markdown()
     # By luck: one of two, one of three and one of two; of the paper's, one of two and one of three.
     assert "on 2 of 3 (1.3 if all methods were equally good)" in text
     assert "and on 1 of 2 (0.8 if all methods were equally good) of the paper's thirteen" in text
@@ -588,6 +587,31 @@ def test_the_report_compares_seed_by_seed() -> None:
         "Against the autoregressive flow (MAF) alone, on the paper's problems: at most its "
         "distance on 1 of 1, on average 0.0250 against 0.0265." in text
     )
+
+
+def test_the_paper_s_settings_are_compared_among_themselves() -> None:
+    """Beside ours, where both were run: neither hides the other."""
+    rows = [
+        made_up("socks", "diffusion", 0.010), made_up("socks", "maf", 0.020),
+        made_up("socks", "diffusion_paper", 0.040), made_up("socks", "coupling_paper", 0.030),
+    ]  # fmt: skip
+    assert compare(rows)["socks"].flow == "maf"
+    assert compare(rows, own="diffusion_paper")["socks"].behind == pytest.approx(0.01)
+    assert not compare(rows[:2], own="diffusion_paper")
+    with pytest.raises(ValueError, match="did you mean 'diffusion_paper'"):
+        compare(rows, own="diffusion_papers")
+    with pytest.raises(ValueError, match="unknown method 'mafs'; did you mean 'maf'"):
+        compare(rows, ["mafs"])
+    report = Report(rows)
+    text = report.markdown()
+    assert "| socks | 0.0100 | 0.0200 (autoregressive flow (MAF)) | -0.0100 | " in text
+    assert "| socks | 0.0400 | 0.0300 (coupling flow, paper's settings) | +0.0100 | " in text
+    assert "diffusion is at most that of the best flow on 1 of 1" in text
+    assert "diffusion with the paper's settings is at most that of the best flow on 0 of 1" in text
+    assert {"differences", "differences_paper"} <= set(report.figures())
+    alone = Report(rows[2:])
+    assert "differences" not in alone.figures()
+    assert "## Diffusion against" not in alone.markdown()
 
 
 def test_differences_are_drawn_beside_their_noise() -> None:
@@ -656,7 +680,7 @@ def test_a_report_of_failures_names_them() -> None:
     ]
     text = Report(rows).markdown()
     assert "witchs_hat, nsf, seed 0: diverged (the loss became NaN)." in text
-    assert Report(rows).comparisons() == {}
+    assert compare(rows) == {}
 
 
 @pytest.mark.parametrize("budgets", [[], ["quick", "laptop"]])

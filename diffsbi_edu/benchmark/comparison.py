@@ -9,10 +9,14 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from diffsbi_edu.benchmark.cases import CASES, METHODS
+from diffsbi_edu.benchmark.cases import CASES, METHODS, named
 from diffsbi_edu.benchmark.noise import difference_sd
 from diffsbi_edu.benchmark.rows import Row
+from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.plots import study
+
+#: The diffusion, with our settings and with the paper's.
+OWNS = ("diffusion", "diffusion_paper")
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,22 @@ class Comparison:
         return abs(self.behind) <= 2 * self.noise
 
 
-def compare(rows: Sequence[Row], flows: Collection[str] = METHODS) -> dict[str, Comparison]:
+def compare(
+    rows: Sequence[Row], flows: Collection[str] = METHODS, own: str = "diffusion"
+) -> dict[str, Comparison]:
     """Problem → the diffusion against the best of these flows there.
 
-    Both with our settings, or both with the paper's where only those were run. Methods are
-    compared on the seeds that both were run with, since runs of one seed are judged by the same
-    simulations; the best flow is the one that is furthest ahead, or least behind.
+    Both with our settings, or both with the paper's. Methods are compared on the seeds that both
+    were run with, since runs of one seed are judged by the same simulations; the best flow is the
+    one that is furthest ahead, or least behind.
 
     Args:
         rows: of one budget.
         flows: names of methods; others are left out.
+        own: one of `OWNS`, "diffusion" for our settings and "diffusion_paper" for the paper's.
 
     Raises:
-        ValueError: no rows, or rows of several budgets.
+        ValueError: no rows, rows of several budgets, or an unknown name.
 
     Example:
         >>> row = dict(problem="socks", budget="laptop", seed=0, status="ok",
@@ -80,19 +87,20 @@ def compare(rows: Sequence[Row], flows: Collection[str] = METHODS) -> dict[str, 
         ('maf', 2, 0.01)
     """
     check_one_budget(rows)
+    flows = named("method", list(flows), METHODS)
+    if own not in OWNS:
+        raise unknown_name("diffusion", own, OWNS)
     scores: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
         if row["status"] == "ok" and math.isfinite(row["sbc_ks"]):
             scores.setdefault((row["problem"], row["method"]), {})[row["seed"]] = row["sbc_ks"]
     one = difference_sd(*judged_by(rows))
+    rivals = [flow for flow in flows if _is_rival(flow, own)]
     found: dict[str, Comparison] = {}
     for problem in dict.fromkeys(row["problem"] for row in rows):
-        for own in ("diffusion", "diffusion_paper"):
-            rivals = [flow for flow in flows if _is_rival(flow, own)]
-            best = _best(problem, own, rivals, scores, one)
-            if best is not None:
-                found[problem] = best
-                break
+        best = _best(problem, own, rivals, scores, one)
+        if best is not None:
+            found[problem] = best
     return found
 
 
@@ -119,21 +127,28 @@ def spread(comparisons: Mapping[str, Comparison]) -> float:
     return math.sqrt(sum(v * n for v, n in pairs) / sum(n for _, n in pairs))
 
 
-def seed_by_seed(rows: Sequence[Row]) -> tuple[str, str, list[list[str]]] | None:
-    """Heading, note and table (headings first) of the comparison; None where there is none."""
-    found = compare(rows)
+def seed_by_seed(rows: Sequence[Row], own: str) -> tuple[str, str, list[list[str]]] | None:
+    """Heading, note and table (headings first) of the comparison; None where there is none.
+
+    Args:
+        rows: of one budget.
+        own: one of `OWNS`.
+    """
+    found = compare(rows, own=own)
     if not found:
         return None
-    heads = ["problem", "diffusion, seed by seed", "best flow, the same seeds", "difference",
-             "twice the noise"]  # fmt: skip
+    title = METHODS[own].title
+    heads = ["problem", f"{title.lower()}, seed by seed", "best flow, the same seeds",
+             "difference", "twice the noise"]  # fmt: skip
     body = [
         [name, _listed(c.ours), f"{_listed(c.theirs)} ({METHODS[c.flow].title})",
          f"{c.behind:+.4f}", f"{2 * c.noise:.4f}"]
         for name in CASES if (c := found.get(name)) is not None
     ]  # fmt: skip
     flows = [flow for flow in METHODS if any(row["method"] == flow for row in rows)]
-    note = " ".join([_what_it_means(found), *filter(None, (_alone(rows, f) for f in flows))])
-    return "Diffusion against the best flow: SBC distance", note, [heads, *body]
+    alone = [_alone(rows, flow, own) for flow in flows]
+    note = " ".join([_what_it_means(found), *filter(None, alone)])
+    return f"{title} against the best flow: SBC distance", note, [heads, *body]
 
 
 def _what_it_means(found: Mapping[str, Comparison]) -> str:
@@ -150,9 +165,9 @@ def _what_it_means(found: Mapping[str, Comparison]) -> str:
     return note
 
 
-def _alone(rows: Sequence[Row], flow: str) -> str:
+def _alone(rows: Sequence[Row], flow: str, own: str) -> str:
     """The paper's problems, against one flow; empty where it was not run."""
-    found = [c for p, c in compare(rows, [flow]).items() if CASES[p].in_paper]
+    found = [c for p, c in compare(rows, [flow], own).items() if CASES[p].in_paper]
     if not found:
         return ""
     ours = statistics.fmean(statistics.fmean(c.ours) for c in found)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from diffsbi_edu.benchmark.cases import CASES, METHODS
 from diffsbi_edu.benchmark.comparison import (
+    OWNS,
     Comparison,
     check_one_budget,
     compare,
@@ -86,18 +87,15 @@ class Report:
             ok, "sbc_ks", label="SBC: mean KS distance of the ranks (left is good)",
             reference=self._exact_ks(), logarithmic=True,
         )}  # fmt: skip
-        if met := self.comparisons():
-            found["differences"] = differences(met)
+        for own in OWNS:
+            if met := compare(self.rows, own=own):
+                found[own.replace("diffusion", "differences")] = differences(met)
         known = [row for row in ok if math.isfinite(row["c2st"])]
         if known:
             found["c2st"] = study.by_problem(
                 known, "c2st", label="C2ST against exact draws (0.5 is perfect)", reference=0.5
             )
         return found
-
-    def comparisons(self) -> dict[str, Comparison]:
-        """Problem → the diffusion against the best flow there."""
-        return compare(self.rows)
 
     def markdown(self, figures: str | None = None) -> str:
         """The report in Markdown; `figures` is the folder of the figures' PNG files, or None."""
@@ -171,8 +169,7 @@ class Report:
         """(heading, note, rows with the headings first) of each table that has a number."""
         present = {row["problem"] for row in self.rows}
         problems = [name for name in CASES if name in present]
-        versus = seed_by_seed(self.rows)
-        found = [] if versus is None else [versus]
+        found = [versus for own in OWNS if (versus := seed_by_seed(self.rows, own)) is not None]
         for column, (head, form, note) in TABLES.items():
             body = []
             for problem in problems:
@@ -205,19 +202,20 @@ class Report:
             return ", ".join(show(v) for v in sorted({row[name] for row in self.rows}))
 
         seeds = len({row["seed"] for row in self.rows})
-        found = self.comparisons()
-        paper = {name: c for name, c in found.items() if CASES[name].in_paper}
         lines = [
             f"{len(self.rows)} runs, budget {each('budget')!r}, {seeds} seed{'s' * (seeds > 1)}; "
             f"diffsbi_edu {each('version')}, torch {each('torch')}, {each('machine')}, "
             f"{each('device')}. Numbers are means over seeds, ± their sd."
         ]
-        if found:
-            lines += [
-                "",
-                "The SBC distance of the diffusion is at most that of the best flow on "
-                f"{_wins(found)}, and on {_wins(paper)} of the paper's thirteen.",
-            ]
+        for own in OWNS:
+            if found := compare(self.rows, own=own):
+                paper = {name: c for name, c in found.items() if CASES[name].in_paper}
+                settings = " with the paper's settings" * own.endswith("_paper")
+                lines += [
+                    "",
+                    f"The SBC distance of the diffusion{settings} is at most that of the best flow "
+                    f"on {_wins(found)}, and on {_wins(paper)} of the paper's thirteen.",
+                ]
         return lines
 
     def _failures(self) -> list[str]:

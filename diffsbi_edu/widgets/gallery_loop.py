@@ -116,11 +116,7 @@ class GalleryLoop(Loop):
         return one_core()
 
     def _turn(self) -> bool:
-        for name, value in self.mail.take():
-            try:
-                getattr(self, f"_do_{name}")(value)
-            except Exception as error:  # a wish that cannot be granted harms nothing
-                self._tell(f"{type(error).__name__}: {error}")
+        self._grant_wishes()
         try:
             if self.phase == "training":
                 self._train()

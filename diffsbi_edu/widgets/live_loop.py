@@ -81,13 +81,7 @@ class LiveLoop(Loop):
         return one_core(weights * self.trainer.knobs.batch_size < SMALL_STEP)
 
     def _turn(self) -> bool:
-        for name, value in self.mail.take():
-            try:
-                getattr(self, f"_do_{name}")(value)
-            except (OSError, ValueError) as error:  # a wish that cannot be granted harms nothing
-                self._tell(str(error))
-            except Exception as error:
-                self._fail(error)
+        self._grant_wishes()
         try:
             if self.trainer.phase is Phase.TRAINING:
                 self.trainer.advance()
@@ -101,6 +95,12 @@ class LiveLoop(Loop):
             self._fail(error)
         busy = self.trainer.phase is Phase.TRAINING or bool(self._unjudged)
         return busy or self._stale or self._redraw
+
+    def _refuse(self, error: Exception) -> None:
+        if isinstance(error, OSError | ValueError):
+            self._tell(str(error))
+        else:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self.trainer.fail(error)

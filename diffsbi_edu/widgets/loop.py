@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -18,9 +18,13 @@ HURRY_SECONDS = 0.1  # ... and what the user has just changed is shown after thi
 class Loop(ABC):
     """Wishes that any thread may put in, and the one thread that carries them out.
 
+    A wish called ``name`` is granted by a method ``_do_name``.
+
     Args:
         name: of the thread.
     """
+
+    _tell: Callable[[str], None]  # says something to the user
 
     def __init__(self, name: str) -> None:
         self.mail = Mailbox()
@@ -39,6 +43,18 @@ class Loop(ABC):
     @abstractmethod
     def _turn(self) -> bool:
         """One short piece of work, in the worker's thread; returns whether more is waiting."""
+
+    def _grant_wishes(self) -> None:
+        """All that wait, in order: the first thing in a turn."""
+        for name, value in self.mail.take():
+            try:
+                getattr(self, f"_do_{name}")(value)
+            except Exception as error:
+                self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        """What is done when a wish cannot be granted: it harms nothing, and the user is told."""
+        self._tell(f"{type(error).__name__}: {error}")
 
     @abstractmethod
     def _cores(self) -> AbstractContextManager[None]:

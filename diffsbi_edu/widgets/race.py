@@ -91,11 +91,7 @@ class Race(Loop):
         return one_core(weights * self.knobs.batch_size < 10 * SMALL_STEP)
 
     def _turn(self) -> bool:
-        for name, value in self.mail.take():
-            try:
-                getattr(self, f"_do_{name}")(value)
-            except Exception as error:  # a wish that cannot be granted harms nothing
-                self._tell(f"{type(error).__name__}: {error}")
+        self._grant_wishes()
         try:
             running = [r for r in self.racers if r.trainer.phase is Phase.TRAINING]
             if running:

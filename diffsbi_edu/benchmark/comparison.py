@@ -138,7 +138,7 @@ def seed_by_seed(rows: Sequence[Row], own: str) -> tuple[str, str, list[list[str
     if not found:
         return None
     title = METHODS[own].title
-    heads = ["problem", f"{title.lower()}, seed by seed", "best flow, the same seeds",
+    heads = ["problem", f"{title}, seed by seed", "best flow, the same seeds",
              "difference", "twice the noise"]  # fmt: skip
     body = [
         [name, _listed(c.ours), f"{_listed(c.theirs)} ({METHODS[c.flow].title})",
@@ -148,7 +148,8 @@ def seed_by_seed(rows: Sequence[Row], own: str) -> tuple[str, str, list[list[str
     flows = [flow for flow in METHODS if any(row["method"] == flow for row in rows)]
     alone = [_alone(rows, flow, own) for flow in flows]
     note = " ".join([_what_it_means(found), *filter(None, alone)])
-    return f"{title} against the best flow: SBC distance", note, [heads, *body]
+    head = f"{title[0].upper()}{title[1:]} against the best flow: SBC distance"
+    return head, note, [heads, *body]
 
 
 def _what_it_means(found: Mapping[str, Comparison]) -> str:

@@ -608,6 +608,8 @@ def test_the_paper_s_settings_are_compared_among_themselves() -> None:
     assert "| socks | 0.0400 | 0.0300 (coupling flow, paper's settings) | +0.0100 | " in text
     assert "diffusion is at most that of the best flow on 1 of 1" in text
     assert "diffusion with the paper's settings is at most that of the best flow on 0 of 1" in text
+    assert text.count("Against the autoregressive flow (MAF) alone") == 1  # not of the paper's
+    assert "paper's settings alone, on the paper's problems: at most its distance on 0 of 1" in text
     assert "## Diffusion against the best flow: SBC distance" in text
     assert "## Diffusion, paper's settings against the best flow: SBC distance" in text
     assert {"differences", "differences_paper"} <= set(report.figures())

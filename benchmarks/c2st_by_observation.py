@@ -14,8 +14,9 @@ import statistics
 
 import torch
 
-from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS, finish_of
-from diffsbi_edu.benchmark.run_case import C2ST_EPOCHS, OBSERVATIONS_SEED, trained
+from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS
+from diffsbi_edu.benchmark.run_case import C2ST_EPOCHS, OBSERVATIONS_SEED, trained_by
+from diffsbi_edu.benchmark.suite import plan
 from diffsbi_edu.diagnostics.c2st import c2st
 
 
@@ -27,10 +28,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    case, method, budget = CASES[options.problem], METHODS[options.method], BUDGETS["laptop"]
-    steps = budget.steps_of(case, options.method)
-    finish = finish_of(case, options.method, steps)
-    model, *_ = trained(case, method, steps, finish, options.seed)
+    method, budget = METHODS[options.method], BUDGETS["laptop"]
+    run = plan([options.problem], [options.method], options.seed + 1)[-1]
+    model, *_ = trained_by(run)
     problem = model.problem
     prior_sd = problem.sample(10_000, seed=0, device="cpu")[0].std(0)
     # More observations of one seed begin with other ones: the suite's own, then others.

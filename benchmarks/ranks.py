@@ -15,8 +15,9 @@ import math
 
 import torch
 
-from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS, finish_of
-from diffsbi_edu.benchmark.run_case import JUDGE_SEED, Asked, trained
+from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS
+from diffsbi_edu.benchmark.run_case import JUDGE_SEED, Asked, trained_by
+from diffsbi_edu.benchmark.suite import plan
 from diffsbi_edu.diagnostics.suite import calibrate
 
 
@@ -28,10 +29,9 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=4, help="the first is that of seed 0")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    case, method, budget = CASES[options.problem], METHODS[options.method], BUDGETS["laptop"]
-    steps = budget.steps_of(case, options.method)
-    finish = finish_of(case, options.method, steps)
-    model, *_ = trained(case, method, steps, finish, options.seed)
+    method, budget = METHODS[options.method], BUDGETS["laptop"]
+    run = plan([options.problem], [options.method], options.seed + 1)[-1]
+    model, *_ = trained_by(run)
     names = model.problem.theta_names
     asked, values = Asked(model, method.sampling), budget.n_samples + 1
     uniform = math.sqrt((values**2 - 1) / 12)  # the sd of a rank, of 0 … values − 1

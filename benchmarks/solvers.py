@@ -17,8 +17,9 @@ import time
 
 import torch
 
-from diffsbi_edu.benchmark.cases import BUDGETS, CASES, METHODS, finish_of
-from diffsbi_edu.benchmark.run_case import trained
+from diffsbi_edu.benchmark.cases import CASES
+from diffsbi_edu.benchmark.run_case import trained_by
+from diffsbi_edu.benchmark.suite import plan
 from diffsbi_edu.diffusion import ConditionalDiffusion
 
 DATA_SETS, DRAWS = 200, 40
@@ -39,9 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for problem in options.problems:
-        case, steps = CASES[problem], BUDGETS["laptop"].steps_of(CASES[problem], "diffusion")
-        finish = finish_of(case, "diffusion", steps)
-        model, *_ = trained(case, METHODS["diffusion"], steps, finish, seed=0)
+        model, *_ = trained_by(plan([problem], ["diffusion"])[0])
         assert isinstance(model, ConditionalDiffusion)
         _, x = model.problem.sample(DATA_SETS, seed=3, device="cpu")
         truth = ends(model, x, "heun", 400)

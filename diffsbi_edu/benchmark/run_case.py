@@ -185,10 +185,23 @@ def trained(
     return model, states, seconds
 
 
-def _judged(run: Run, device: str) -> Result:
-    case, method, budget = CASES[run.problem], METHODS[run.method], run.budget
+def trained_by(run: Run, device: str = "cpu") -> tuple[Estimator, list[TrainState], float]:
+    """What `trained` returns, of the model behind a row of the results.
+
+    Example:
+        >>> from diffsbi_edu.benchmark import plan
+        >>> model, *_ = trained_by(plan(["two_moons"], ["nsf"], budget=Budget("tiny", steps=9))[0])
+        >>> model.problem.name
+        'two_moons'
+    """
+    case = CASES[run.problem]
     finish = finish_of(case, run.method, run.steps)
-    model, states, seconds = trained(case, method, run.steps, finish, run.seed, device)
+    return trained(case, METHODS[run.method], run.steps, finish, run.seed, device)
+
+
+def _judged(run: Run, device: str) -> Result:
+    method, budget = METHODS[run.method], run.budget
+    model, states, seconds = trained_by(run, device)
     problem = model.problem
     asked = Asked(model, method.sampling)
     found = calibrate(asked, problem, budget.n_sims, budget.n_samples, seed=JUDGE_SEED + run.seed)

@@ -22,6 +22,7 @@ from zuko.transforms import MonotonicAffineTransform
 
 from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.estimator import Estimator
+from diffsbi_edu.flow_inverse import noise_to_latent
 from diffsbi_edu.problems import Problem
 from diffsbi_edu.runtime import Seed, make_generator, randomness_from
 
@@ -143,11 +144,11 @@ class ConditionalFlow(Estimator):
         chunk = self._rows_at_once(x)
         draws = []
         with torch.no_grad():
-            to_noise = self.flow(self.summarise(x)).transform
+            s = self.summarise(x)
             for first in range(0, n, chunk):
                 shape = (min(chunk, n - first), len(x), self.latent_dim)
                 noise = torch.randn(shape, generator=generator, device=self.device)
-                draws.append(self.to_latent.inverse(to_noise.inv(noise)))
+                draws.append(self.to_latent.inverse(noise_to_latent(self.flow, s, noise)))
         theta = torch.cat(draws)
         return theta if batched else theta[:, 0]
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from references import box_problem, grid_2d, normal_problem
 from scipy import stats
 from torch import nn
@@ -16,7 +18,14 @@ import diffsbi_edu as ds
 from diffsbi_edu import flow as flows
 from diffsbi_edu.errors import CheckpointError, TrainingDiverged
 from diffsbi_edu.flow import FLOWS
-from diffsbi_edu.problems import DirichletMultinomial, Gaussian2D, Problem, WitchsHat
+from diffsbi_edu.flow_inverse import noise_to_latent
+from diffsbi_edu.problems import (
+    DirichletMultinomial,
+    Gaussian2D,
+    LinearGaussian,
+    Problem,
+    WitchsHat,
+)
 
 SMALL: dict[str, Any] = {"width": 16, "depth": 2, "device": "cpu", "seed": 0}
 over_flows = pytest.mark.parametrize("flow", FLOWS)
@@ -158,6 +167,35 @@ def test_paper_coupling_cannot_contract_as_far_as_a_loose_one() -> None:
 
     assert largest_scale(0.1) <= 4 * 0.1 + 1e-4  # 4 layers, each moves one of the 2 coordinates
     assert largest_scale(2.0) > 1.0
+
+
+@over_flows
+@given(dim=st.integers(2, 9), sets=st.integers(1, 3), seed=st.integers(0, 99))
+@settings(max_examples=12)
+def test_draws_are_those_of_zukos_own_inverse(flow: str, dim: int, sets: int, seed: int) -> None:
+    """One coordinate at a time, each computed once, as the whole of them at every pass; in double
+    precision, with weights large enough for the maps to be far from the identity, and with noise
+    beyond the splines' ends."""
+    model = ds.ConditionalFlow(
+        LinearGaussian(dim), flow=flow, **(SMALL | {"depth": 3, "seed": seed})
+    )
+    zukos = model.flow.double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in zukos.parameters():
+            p.mul_(2)
+    s = torch.randn(sets, model.summary_dim, generator=generator, dtype=torch.double)
+    noise = 3 * torch.randn(5, sets, dim, generator=generator, dtype=torch.double)
+    with torch.no_grad():
+        expected = zukos(s).transform.inv(noise)
+    assert float((expected - noise).abs().max()) > 0.5
+    assert torch.allclose(noise_to_latent(zukos, s, noise), expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("flow", ["maf", "nsf"])
+def test_a_flow_of_one_dimension_has_nothing_to_go_through_one_by_one(flow: str) -> None:
+    model = flow_of(LinearGaussian(1), flow, 2)
+    assert torch.isfinite(model.sample(torch.zeros(1, 1), 50, seed=0)).all()
 
 
 def test_the_flows_fail_where_the_docstrings_say() -> None:

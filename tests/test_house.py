@@ -33,6 +33,7 @@ FLOORS = {
     "levels": 0,
     "muon": 0,
     "bijections": 0,
+    "flow_inverse": 0,
     "standardise": 0,
     "schedules": 1,
     "encoders": 1,

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from tqdm.auto import tqdm
 
 from diffsbi_edu.encoders.base import whole
 from diffsbi_edu.errors import SimulationError
@@ -16,6 +17,9 @@ from diffsbi_edu.runtime import make_generator
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 VALIDATION_SEED = 20240410  # the same noise at every validation, so that losses can be compared
+# Between two updates of a bar. In a notebook each is three messages, of which 2,000 can wait for
+# a reader that reads only when the cell is done (as nbval's does): at tqdm's own pace, one minute.
+BAR_SECONDS = 0.5
 PIECE = 128  # simulations that share one random N, where their summaries are stored
 
 
@@ -30,6 +34,9 @@ class Simulations:
         self.exhausted = False
         # Looking for NaN makes a GPU wait; there, training's own check catches them (see training).
         self._check_each = device.type == "cpu"
+
+    def prepare(self, progress: bool) -> None:
+        """Nothing to make before the first step."""
 
     def batch(self, size: int, generator: torch.Generator) -> Pair:
         """`size` joint draws of theta and x."""
@@ -101,20 +108,30 @@ class Summaries(Simulations):
 
     def batch(self, size: int, generator: torch.Generator) -> Pair:
         """z (size, Dz) and s (size, S) of random ones of the stored pairs."""
-        if self._stored is None:
-            self._stored = self._made()
+        self.prepare(progress=False)
+        assert self._stored is not None
         z, s = self._stored
         rows = torch.randint(len(s), (size,), generator=generator, device=self.device)
         return z[rows], s[rows]
 
-    def _made(self) -> Pair:
+    def prepare(self, progress: bool) -> None:
+        """Make the pairs, unless they are there, with or without a bar."""
+        if self._stored is None:
+            self._stored = self._made(progress)
+
+    def _made(self, progress: bool) -> Pair:
         generator = make_generator(self._seed, self.device)
         sizes = [len(part) for part in torch.arange(self._pairs).split(PIECE)]
         pairs = []
-        with torch.no_grad():
+        bar = tqdm(
+            total=self._pairs, disable=not progress, unit="pair", desc="summaries", leave=False,
+            mininterval=BAR_SECONDS,
+        )  # fmt: skip
+        with torch.no_grad(), bar:
             for size in sizes:
                 theta, x = self.problem.sample(size, seed=generator, device=self.device)
                 pairs.append((self._model.to_latent(theta), self._model.summarise(x)))
+                bar.update(size)
         z, s = (torch.cat(each) for each in zip(*pairs, strict=True))
         return z, s
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,15 +23,12 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from diffsbi_edu.data import FixedData, Simulations, Summaries
+from diffsbi_edu.data import BAR_SECONDS, FixedData, Simulations, Summaries
 from diffsbi_edu.errors import unknown_name
 from diffsbi_edu.estimator import Estimator
 from diffsbi_edu.run import Knobs, TrainingRun, TrainState
 from diffsbi_edu.runtime import Seed, resolve_device
 
-# Between two updates of the bar. In a notebook each is three messages, of which 2,000 can wait for
-# a reader that reads only when the cell is done (as nbval's does): at tqdm's own pace, one minute.
-BAR_SECONDS = 0.5
 OPTIMISERS = "adam", "muon"
 
 
@@ -164,7 +162,7 @@ def train(
     run = TrainingRun(model, source, knobs, plan, seed)
     if resume and Path(str(checkpoint)).is_file():
         run.restore(str(checkpoint))
-    return _loop(run, checkpoint, checkpoint_every)
+    return _Steps(run, checkpoint, checkpoint_every)
 
 
 def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **settings: Any) -> History:
@@ -173,7 +171,8 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
     Ctrl-C (or a notebook's stop button) ends training early, with a warning, and loses nothing: the
     step under way is finished, the history so far is returned with ``interrupted = True``, and the
     model, and the checkpoint if there is one, hold all that was learnt. A second Ctrl-C does not
-    wait for the step.
+    wait for the step. Stored summaries (`summaries=…`) are made first, under a bar of their own,
+    and Ctrl-C then ends that at once.
 
     Args:
         model, steps, **settings: see `train`.
@@ -183,8 +182,10 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
     """
     history = History()
     states = train(model, steps, **settings)
+    assert isinstance(states, _Steps)
     bar = tqdm(total=steps, disable=not progress, unit="step", mininterval=BAR_SECONDS)
     try:
+        states.prepare(progress)  # no step is under way: Ctrl-C need not wait
         with _interrupt_between_steps() as asked:
             for state in states:
                 history.append(state)
@@ -201,7 +202,7 @@ def fit(model: Estimator, steps: int = 3000, *, progress: bool = True, **setting
             stacklevel=2,
         )
     finally:
-        states.close()  # type: ignore[attr-defined]
+        states.close()
         bar.close()
     return history
 
@@ -241,7 +242,29 @@ def budget(*, cpu: int, gpu: int, device: str | torch.device = "auto") -> int:
     return cpu if resolve_device(device).type == "cpu" else gpu
 
 
-def _loop(run: TrainingRun, path: str | Path | None, every: int) -> Iterator[TrainState]:
+class _Steps(Iterator[TrainState]):
+    """What `train` returns: the states of a run, one a step."""
+
+    def __init__(self, run: TrainingRun, path: str | Path | None, every: int) -> None:
+        self._run, self._states = run, _loop(run, path, every)
+
+    def prepare(self, progress: bool) -> None:
+        """Make what the first step would make, with a bar."""
+        start = time.perf_counter()
+        self._run.source.prepare(progress)
+        self._run.seconds += time.perf_counter() - start
+
+    def __next__(self) -> TrainState:
+        return next(self._states)
+
+    def close(self) -> None:
+        """Leave the loop, and save the run if it has a file."""
+        self._states.close()
+
+
+def _loop(
+    run: TrainingRun, path: str | Path | None, every: int
+) -> Generator[TrainState, None, None]:
     """Advance until done; what ends the loop at a `yield` finds the run whole and saves it."""
     saved = run.step
     try:

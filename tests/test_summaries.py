@@ -198,8 +198,8 @@ def test_a_fresh_decoder_learns_the_posterior_from_summaries(
     if shuffled:
         made = Summaries._made
 
-        def wrong(self: Summaries) -> tuple[torch.Tensor, torch.Tensor]:
-            theta, s = made(self)
+        def wrong(self: Summaries, progress: bool) -> tuple[torch.Tensor, torch.Tensor]:
+            theta, s = made(self, progress)
             return theta, s.roll(1, 0)
 
         monkeypatch.setattr(Summaries, "_made", wrong)

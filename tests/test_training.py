@@ -625,6 +625,40 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert len(patient) == len(history) + 1
 
 
+def test_ctrl_c_while_summaries_are_made_does_not_wait_for_the_first_step() -> None:
+    """Forty calls of the simulator make them; nothing is lost, and the same call trains."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    problem = interrupting(at=8)
+    model = small_model(problem)
+    settings: dict[str, Any] = {"summaries": 40 * 128, "seed": 0, **SMALL}
+    before = [p.clone() for p in model.parameters()]
+    try:
+        with pytest.warns(UserWarning, match="interrupted after 0 of 3 steps"):
+            history = fit(model, 3, **settings)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert (history.interrupted, len(history)) == (True, 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert len(fit(model, 3, **settings)) == 3
+
+
+def test_making_summaries_shows_a_bar_and_counts_as_training(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def slow(theta: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.05)
+        return theta + torch.randn_like(theta)
+
+    model = small_model(Problem(normal_problem().prior, slow))
+    history = fit(model, 2, summaries=6 * 128, seed=0, batch_size=16)
+    assert "summaries: " in capsys.readouterr().err
+    assert history[0].seconds > 6 * 0.05
+    by_hand = list(train(small_model(model.problem), 2, summaries=6 * 128, seed=0, batch_size=16))
+    assert by_hand[0].seconds > 6 * 0.05
+    assert by_hand[1].loss == history[1].loss
+    assert "summaries" not in capsys.readouterr().err
+
+
 def test_resuming_with_other_knobs_says_so(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     first = train(small_model(), 20, batch_size=16, seed=0, checkpoint=path, checkpoint_every=5)

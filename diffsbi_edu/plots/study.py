@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from diffsbi_edu.plots.base import MARKERS, METHODS, SERIES, SMALL, in_figure
 
@@ -248,6 +249,7 @@ def differences(
     ax.set_yticks(range(len(gaps)), gaps)
     ax.set_ylim(len(gaps) - 0.4, -0.6)  # the first problem on top
     ax.set_xlabel(label, fontsize=SMALL)
+    ax.xaxis.set_major_locator(MaxNLocator(6))  # labels as long as these would touch
     ax.tick_params(labelsize=SMALL - 1)
     if title:
         figure.suptitle(title, fontsize=SMALL + 2)

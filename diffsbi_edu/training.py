@@ -246,13 +246,13 @@ class _Steps(Iterator[TrainState]):
     """What `train` returns: the states of a run, one a step."""
 
     def __init__(self, run: TrainingRun, path: str | Path | None, every: int) -> None:
-        self._run, self._states = run, _loop(run, path, every)
+        self.run, self._states = run, _loop(run, path, every)
 
     def prepare(self, progress: bool) -> None:
         """Make what the first step would make, with a bar."""
         start = time.perf_counter()
-        self._run.source.prepare(progress)
-        self._run.seconds += time.perf_counter() - start
+        self.run.source.prepare(progress)
+        self.run.seconds += time.perf_counter() - start
 
     def __next__(self) -> TrainState:
         return next(self._states)

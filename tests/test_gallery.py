@@ -221,10 +221,10 @@ def test_a_method_that_diverges_leaves_the_other_one_going(make: Any) -> None:
     gallery.buttons["start"].click()
     until(lambda: len(steps(gallery)) == 2 and min(steps(gallery)) > 1, TIMEOUT)
     press(gallery, "pause")
-    # The run's own copy of the weights, inside the generator.
+    # The run's own copy of the weights.
     flow = gallery._loop.racers[1].trainer
     with torch.no_grad():
-        for parameter in flow._states.gi_frame.f_locals["run"].twin.parameters():
+        for parameter in flow._states.run.twin.parameters():
             parameter.fill_(torch.nan)
     gallery._loop.seconds = max(r.seconds for r in gallery._loop.racers) + 0.5
     press(gallery, "start")
